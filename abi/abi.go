@@ -1,0 +1,153 @@
+// Package abi is the contract between authhost and its plugins, version 1:
+// names, numbers and the two flat encodings that cross the sandbox wall, the
+// frame that goes in and the answer that comes out. SPEC.md says the same in
+// prose, to the byte.
+//
+// It owns no WebAssembly runtime, no policy and no I/O. Guest SDKs do not
+// import it: each has a codec of its own, held to the vectors in testdata.
+package abi
+
+// Version is the ABI version; a module names it by exporting [Marker].
+const Version = 1
+
+// Names that a module exports or imports.
+const (
+	Marker       = "authhost_abi_v1" // func(): never called
+	MarkerPrefix = "authhost_abi_"   // any other marker is another version
+	BufferExport = "authhost_buffer" // func() -> i64: pointer << 32 | length
+	HookPrefix   = "on_"
+	ImportModule = "authhost"
+	ImportGet    = "get" // func(kind, name_ptr, name_len, index, ptr, cap i32) -> i32
+	ImportLog    = "log" // func(level, ptr, len i32)
+)
+
+// MinBuffer is the least length, in bytes, of the buffer a guest offers.
+const MinBuffer = 4096
+
+// Hook is a moment at which a plugin is asked.
+type Hook uint16
+
+// The hooks of version 1. Their numbers are part of the frame.
+const (
+	Configure    Hook = 1
+	OnCredential Hook = 2
+	OnAuthorize  Hook = 3
+	OnLogin      Hook = 4
+	OnLogout     Hook = 5
+	OnResponse   Hook = 6
+)
+
+var hookNames = [...]string{
+	Configure:    "configure",
+	OnCredential: "on_credential",
+	OnAuthorize:  "on_authorize",
+	OnLogin:      "on_login",
+	OnLogout:     "on_logout",
+	OnResponse:   "on_response",
+}
+
+// String returns the name of the export that answers the hook.
+func (h Hook) String() string {
+	if int(h) < len(hookNames) && h != 0 {
+		return hookNames[h]
+	}
+	return "unknown"
+}
+
+// HookByName returns the hook that the export of that name answers.
+func HookByName(name string) (Hook, bool) {
+	for h, n := range hookNames {
+		if h != 0 && n == name {
+			return Hook(h), true
+		}
+	}
+	return 0, false
+}
+
+// Code is what a hook returns in the low 32 bits of its result.
+type Code uint32
+
+// What each hook means by a code:
+//
+//	              0          1      2
+//	configure     ok         -      refuse
+//	on_credential abstain    next   stop
+//	on_authorize  abstain    allow  deny
+const (
+	CodeGoOn Code = 0
+	CodeYes  Code = 1
+	CodeNo   Code = 2
+)
+
+// Field identifies one field of a frame.
+type Field uint16
+
+// Frame fields. Texts are UTF-8 where not said otherwise; numbers are
+// unsigned 64-bit; a list is each item's 32-bit length and bytes in turn.
+const (
+	FieldMethod     Field = 1  // text
+	FieldScheme     Field = 2  // text: http or https
+	FieldHost       Field = 3  // text: lower case, no port, no final dot
+	FieldPath       Field = 4  // text: decoded once, as judged
+	FieldRawPath    Field = 5  // text: as it will be forwarded
+	FieldQuery      Field = 6  // text: raw, without "?", credentials struck out
+	FieldClient     Field = 7  // text: the client's IP address
+	FieldTime       Field = 8  // number: Unix seconds
+	FieldRoute      Field = 9  // text: the route's path pattern
+	FieldRealm      Field = 10 // text
+	FieldUserID     Field = 11 // text: absent for an anonymous request
+	FieldIssuer     Field = 12 // text
+	FieldSubject    Field = 13 // text
+	FieldRoles      Field = 14 // list
+	FieldGroups     Field = 15 // list
+	FieldEmail      Field = 16 // text: only a verified one
+	FieldSessionID  Field = 17 // text: the public id
+	FieldCredential Field = 18 // text: source/kind, such as header/jwt
+	FieldExpires    Field = 19 // number: Unix seconds, when the credential ends
+	FieldCandidates Field = 32 // list of candidates, see AppendCandidate
+	FieldConfig     Field = 64 // text: the plugin's configuration as JSON
+)
+
+// Get kinds: what the host function get reads.
+const (
+	GetHeader Kind = 1 // request header by name, repeats by index
+	GetCookie Kind = 2 // request cookie by name, repeats by index
+	GetQuery  Kind = 3 // query parameter by name, decoded, repeats by index
+	GetClaim  Kind = 4 // claim by name or JSON Pointer: a string as it is, else JSON
+	GetField  Kind = 5 // a field of the frame: no name, index is the field's number
+)
+
+// Kind selects what the host function get reads.
+type Kind uint32
+
+// Absent is what get returns for what is not there or not shown; an empty
+// value is 0.
+const Absent = -1
+
+// Levels of the host function log.
+const (
+	LogDebug = 0
+	LogInfo  = 1
+	LogWarn  = 2
+	LogError = 3
+)
+
+// AnswerField identifies one field of an answer.
+type AnswerField uint16
+
+// Answer fields.
+const (
+	AnswerStatus    AnswerField = 1 // 32-bit number: 401, 403, 404 or 429, with a deny
+	AnswerReason    AnswerField = 2 // text: 1 to MaxReason bytes, one line
+	AnswerHeader    AnswerField = 3 // 16-bit length of the name, name, value; repeats
+	AnswerCandidate AnswerField = 4 // 32-bit number: which candidate to try, with next
+)
+
+// Bounds on an answer. One past any of them is an error of the plugin.
+const (
+	MaxAnswer      = 16 << 10 // bytes in all
+	MaxReason      = 1024     // bytes
+	MaxHeaders     = 32
+	MaxHeaderName  = 128  // bytes
+	MaxHeaderValue = 4096 // bytes
+)

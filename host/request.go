@@ -1,0 +1,20 @@
+package host
+
+import (
+	"net/http"
+	"net/netip"
+)
+
+// Request is one request to the platform, judged as the gateway will forward
+// it. The edge builds it once; nobody changes it afterwards.
+type Request struct {
+	Method    string      // an upper-case token
+	Scheme    string      // http or https
+	Authority string      // host and port as the client named them
+	Host      string      // lower case, no port, no final dot
+	Path      string      // begins with "/", decoded once
+	RawPath   string      // begins with "/", as it will be forwarded
+	RawQuery  string      // without "?"; may hold a credential: never log it
+	Header    http.Header // the client's headers
+	Client    netip.Addr  // the client, behind the trusted gateways
+}
