@@ -1,2 +1,55 @@
-check:
-	go test ./...
+# authhost. `make run` tries it, `make check` proves it; the rest is listed in CONTRIBUTING.md.
+
+GO          ?= go
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+MODULES     := . sdk plugins
+WASM        := $(patsubst %,plugins/%.wasm,cookie-fallback/cookie-fallback rbac-gitops/rbac-gitops)
+FUZZTIME    ?= 5s
+VERSION     ?= $(shell git describe --always --dirty 2>/dev/null || echo devel)
+LDFLAGS     := -X main.version=$(VERSION)
+
+.PHONY: build run check soak bench plugins deps vet test fuzz clean
+
+build: plugins
+	$(GO) build -ldflags '$(LDFLAGS)' -o bin/authhost ./cmd/authhost
+
+run:
+	$(GO) run -ldflags '$(LDFLAGS)' ./cmd/authhost dev
+
+plugins: $(WASM)
+
+plugins/%.wasm: FORCE
+	cd plugins && GOOS=wasip1 GOARCH=wasm $(GO) build -buildmode=c-shared -o $*.wasm ./$(dir $*)
+
+FORCE:
+
+# What CI runs: nothing is skipped, what is missing is installed.
+check: deps vet test fuzz
+
+# The real servers that tests start are Debian's.
+deps:
+	sh scripts/install-test-servers
+
+vet:
+	@test -z "$$(gofmt -l . )" || { gofmt -l .; echo 'gofmt: run gofmt -w on these'; exit 1; }
+	for m in $(MODULES); do (cd $$m && $(GO) vet ./... && $(GO) run $(STATICCHECK) ./...) || exit 1; done
+	for m in sdk plugins; do (cd $$m && GOOS=wasip1 GOARCH=wasm $(GO) vet ./...) || exit 1; done
+
+test: plugins
+	for m in $(MODULES); do (cd $$m && $(GO) test -race ./...) || exit 1; done
+
+fuzz:
+	sh scripts/fuzz $(FUZZTIME)
+
+# What takes longer: kills, outages, reloads under load, long fuzzing.
+soak: deps plugins
+	$(GO) test -race -timeout 60m ./e2e -soak
+	$(GO) test -race -timeout 30m ./host/cache/file -rounds 200
+	sh scripts/fuzz 5m
+
+bench: plugins
+	sh scripts/install-test-servers wrk
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+clean:
+	rm -rf bin plugins/*/*.wasm

@@ -7,6 +7,8 @@
 // import it: each has a codec of its own, held to the vectors in testdata.
 package abi
 
+import "strconv"
+
 // Version is the ABI version; a module names it by exporting [Marker].
 const Version = 1
 
@@ -82,8 +84,9 @@ const (
 // Field identifies one field of a frame.
 type Field uint16
 
-// Frame fields. Texts are UTF-8 where not said otherwise; numbers are
-// unsigned 64-bit; a list is each item's 32-bit length and bytes in turn.
+// Frame fields. A text is bytes, UTF-8 unless the client sent something else;
+// a number is an unsigned 64-bit integer; a list is each item's 32-bit length
+// and bytes in turn.
 const (
 	FieldMethod     Field = 1  // text
 	FieldScheme     Field = 2  // text: http or https
@@ -142,6 +145,21 @@ const (
 	AnswerHeader    AnswerField = 3 // 16-bit length of the name, name, value; repeats
 	AnswerCandidate AnswerField = 4 // 32-bit number: which candidate to try, with next
 )
+
+// String returns the field's number and name, as errors show it.
+func (f AnswerField) String() string {
+	switch f {
+	case AnswerStatus:
+		return "1 (status)"
+	case AnswerReason:
+		return "2 (reason)"
+	case AnswerHeader:
+		return "3 (header)"
+	case AnswerCandidate:
+		return "4 (candidate)"
+	}
+	return strconv.Itoa(int(f))
+}
 
 // Bounds on an answer. One past any of them is an error of the plugin.
 const (

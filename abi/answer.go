@@ -2,7 +2,10 @@ package abi
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"math"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -27,34 +30,40 @@ func SplitResult(result uint64) (Code, uint32) {
 }
 
 // ParseAnswer reads the answer of a hook that returned code. It copies what
-// it keeps, so b may be guest memory. Whatever the specification does not
-// allow is an error: an unknown code or field, a field that this hook does
-// not have, one given twice, one cut short, one out of its bounds.
+// it keeps, so b may be guest memory. Whatever SPEC.md does not allow is an
+// error that names the hook and the field and echoes nothing of the answer's
+// texts: an unknown code or field, a field that this hook does not have with
+// this code, one given twice, one cut short, one out of its bounds.
 //
 // It does not judge header names beyond their form: which of them a plugin
-// may set is its caller's business.
+// may set, and whether one is set twice, is its caller's business.
 func ParseAnswer(hook Hook, code Code, b []byte) (Answer, error) {
 	a := Answer{Code: code}
-	if code > CodeNo || (hook == Configure && code == CodeYes) {
+	switch {
+	case hook != Configure && hook != OnCredential && hook != OnAuthorize:
+		return a, fmt.Errorf("hook %d (%s) has no answer in ABI version %d", hook, hook, Version)
+	case code > CodeNo || hook == Configure && code == CodeYes:
 		return a, fmt.Errorf("%s returned unknown code %d", hook, code)
-	}
-	if len(b) > MaxAnswer {
+	case len(b) > MaxAnswer:
 		return a, fmt.Errorf("%s answered %d bytes, %d are allowed", hook, len(b), MaxAnswer)
 	}
 	for len(b) > 0 {
 		if len(b) < answerHead {
-			return a, fmt.Errorf("%s: answer is cut short", hook)
+			return a, fmt.Errorf("%s: the answer ends within a field's head", hook)
 		}
 		id := AnswerField(binary.LittleEndian.Uint16(b))
-		zero := binary.LittleEndian.Uint16(b[2:])
+		if zero := binary.LittleEndian.Uint16(b[2:]); zero != 0 {
+			return a, fmt.Errorf("%s: answer field %s: bytes 2 and 3 of its head are %#04x, not 0", hook, id, zero)
+		}
 		n := uint64(binary.LittleEndian.Uint32(b[4:]))
-		if zero != 0 || n > uint64(len(b)-answerHead) {
-			return a, fmt.Errorf("%s: answer field %d is cut short or malformed", hook, id)
+		b = b[answerHead:]
+		if n > uint64(len(b)) {
+			return a, fmt.Errorf("%s: answer field %s says %d bytes, %d are left", hook, id, n, len(b))
 		}
-		if err := a.field(hook, id, b[answerHead:answerHead+n]); err != nil {
-			return a, fmt.Errorf("%s: answer field %d: %w", hook, id, err)
+		if err := a.field(hook, id, b[:n]); err != nil {
+			return a, fmt.Errorf("%s: answer field %s: %w", hook, id, err)
 		}
-		b = b[answerHead+n:]
+		b = b[n:]
 	}
 	if hook == OnCredential && code == CodeYes && !a.HasCandidate {
 		return a, fmt.Errorf("%s: next without a candidate", hook)
@@ -62,87 +71,110 @@ func ParseAnswer(hook Hook, code Code, b []byte) (Answer, error) {
 	return a, nil
 }
 
+var (
+	errTwice    = errors.New("given twice")
+	errEmpty    = errors.New("empty")
+	errNumber   = errors.New("a number has 4 bytes")
+	errNotKnown = errors.New("not known in an answer of this hook with this code")
+	errNotUTF8  = errors.New("not UTF-8")
+)
+
 func (a *Answer) field(hook Hook, id AnswerField, v []byte) error {
 	switch {
 	case id == AnswerReason:
-		if a.Reason != "" {
-			return errTwice
-		}
-		if err := oneLine(v, MaxReason); err != nil {
-			return err
-		}
-		if len(v) == 0 {
-			return errEmpty
-		}
-		a.Reason = string(v)
+		return a.reason(v)
 	case id == AnswerStatus && hook == OnAuthorize && a.Code == CodeNo:
-		if a.Status != 0 {
-			return errTwice
-		}
-		if len(v) != 4 {
-			return errLength
-		}
-		switch s := binary.LittleEndian.Uint32(v); s {
-		case 401, 403, 404, 429:
-			a.Status = int(s)
-		default:
-			return fmt.Errorf("status %d is not one of 401, 403, 404, 429", s)
-		}
+		return a.status(v)
 	case id == AnswerHeader && hook == OnAuthorize:
 		return a.header(v)
 	case id == AnswerCandidate && hook == OnCredential && a.Code == CodeYes:
-		if a.HasCandidate {
-			return errTwice
-		}
-		if len(v) != 4 {
-			return errLength
-		}
-		n := binary.LittleEndian.Uint32(v)
-		if n > 1<<16 {
-			return fmt.Errorf("candidate %d", n)
-		}
-		a.Candidate, a.HasCandidate = int(n), true
-	default:
-		return fmt.Errorf("not known here")
+		return a.candidate(v)
 	}
+	return errNotKnown
+}
+
+func (a *Answer) reason(v []byte) error {
+	if a.Reason != "" {
+		return errTwice
+	}
+	if len(v) == 0 {
+		return errEmpty
+	}
+	if err := oneLine(v, MaxReason); err != nil {
+		return err
+	}
+	a.Reason = string(v)
+	return nil
+}
+
+func (a *Answer) status(v []byte) error {
+	if a.Status != 0 {
+		return errTwice
+	}
+	if len(v) != 4 {
+		return errNumber
+	}
+	switch s := binary.LittleEndian.Uint32(v); s {
+	case 401, 403, 404, 429:
+		a.Status = int(s)
+		return nil
+	default:
+		return fmt.Errorf("status %d is not one of 401, 403, 404, 429", s)
+	}
+}
+
+func (a *Answer) candidate(v []byte) error {
+	if a.HasCandidate {
+		return errTwice
+	}
+	if len(v) != 4 {
+		return errNumber
+	}
+	n := binary.LittleEndian.Uint32(v)
+	if n > math.MaxUint16 {
+		return fmt.Errorf("there is no candidate %d", n)
+	}
+	a.Candidate, a.HasCandidate = int(n), true
 	return nil
 }
 
 func (a *Answer) header(v []byte) error {
+	if len(a.Headers) == MaxHeaders {
+		return fmt.Errorf("more than %d headers", MaxHeaders)
+	}
 	if len(v) < 2 {
-		return errLength
+		return errors.New("no length of the name")
 	}
 	n := int(binary.LittleEndian.Uint16(v))
-	if n == 0 || n > MaxHeaderName || n > len(v)-2 {
-		return errLength
+	v = v[2:]
+	if n == 0 || n > MaxHeaderName || n > len(v) {
+		return fmt.Errorf("a name of %d bytes in %d, 1 to %d are allowed", n, len(v), MaxHeaderName)
 	}
-	name, value := v[2:2+n], v[2+n:]
+	name, value := v[:n], v[n:]
 	for _, c := range name {
 		if !isToken(c) {
-			return fmt.Errorf("a header name with byte %#x", c)
+			return fmt.Errorf("byte %#02x in a header's name", c)
 		}
 	}
 	if err := oneLine(value, MaxHeaderValue); err != nil {
 		return err
 	}
-	if len(a.Headers) == MaxHeaders {
-		return fmt.Errorf("more than %d headers", MaxHeaders)
-	}
 	a.Headers = append(a.Headers, Header{string(name), string(value)})
 	return nil
 }
 
-// oneLine refuses what could end a header line or forge a log line.
+// oneLine refuses what could end a header line or forge a log line, in ASCII
+// and beyond it.
 func oneLine(v []byte, max int) error {
 	if len(v) > max {
 		return fmt.Errorf("%d bytes, %d are allowed", len(v), max)
 	}
 	if !utf8.Valid(v) {
-		return fmt.Errorf("not UTF-8")
+		return errNotUTF8
 	}
-	for _, c := range v {
-		if c < 0x20 || c == 0x7f {
-			return fmt.Errorf("control character %#x", c)
+	for _, r := range string(v) {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
+			return fmt.Errorf("control character %U", r)
 		}
 	}
 	return nil
@@ -161,17 +193,8 @@ func isToken(c byte) bool {
 	return false
 }
 
-type constError string
-
-func (e constError) Error() string { return string(e) }
-
-const (
-	errTwice  constError = "given twice"
-	errLength constError = "wrong length"
-	errEmpty  constError = "empty"
-)
-
-// AppendAnswer appends an answer's encoding to b, as a guest writes it.
+// AppendAnswer appends an answer's encoding to b, as a guest writes it. It
+// checks nothing; a name longer than 65535 bytes comes out malformed.
 func AppendAnswer(b []byte, a Answer) []byte {
 	if a.Status != 0 {
 		b = appendHead(b, AnswerStatus, 4)

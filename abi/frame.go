@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 )
 
 const (
@@ -24,20 +25,22 @@ type FrameWriter struct {
 }
 
 // Reset begins a frame of at most max fields at the start of buf, which must
-// hold at least MinBuffer bytes.
+// hold at least MinBuffer bytes; max is at most 256.
 func (w *FrameWriter) Reset(buf []byte, hook Hook, max int) {
 	*w = FrameWriter{buf: buf, max: max, data: frameHead + max*frameEntry}
 	binary.LittleEndian.PutUint16(buf, uint16(hook))
 }
 
-// Text adds a text field; one that does not fit is marked lazy.
+// Text adds a text field; one that does not fit is marked lazy. Like its
+// siblings it panics when Reset was told of fewer fields: that is a mistake
+// in the host, never a matter of what a client sent.
 func (w *FrameWriter) Text(id Field, s string) {
 	if at, ok := w.entry(id, len(s)); ok {
 		copy(w.buf[at:], s)
 	}
 }
 
-// Number adds a 64-bit number field.
+// Number adds a 64-bit number field; one that does not fit is marked lazy.
 func (w *FrameWriter) Number(id Field, v uint64) {
 	if at, ok := w.entry(id, 8); ok {
 		binary.LittleEndian.PutUint64(w.buf[at:], v)
@@ -116,8 +119,11 @@ type Candidate struct {
 
 // AppendCandidate appends a candidate as one item of the list of
 // FieldCandidates: item length, source, kind, verdict, 0, then name and user
-// id, each behind its 16-bit length. A name or user id is at most 65535 bytes.
+// id, each behind its 16-bit length. What is longer than 65535 bytes is cut
+// there: cut, because an empty user id would say that nobody is named.
 func AppendCandidate(b []byte, c Candidate) []byte {
+	c.Name = c.Name[:min(len(c.Name), math.MaxUint16)]
+	c.UserID = c.UserID[:min(len(c.UserID), math.MaxUint16)]
 	b = binary.LittleEndian.AppendUint32(b, uint32(8+len(c.Name)+len(c.UserID)))
 	b = append(b, c.Source, c.Kind, c.Verdict, 0)
 	b = binary.LittleEndian.AppendUint16(b, uint16(len(c.Name)))
@@ -157,13 +163,16 @@ func ParseFrame(b []byte) (Frame, error) {
 	return f, nil
 }
 
+// Len returns how many fields the frame has, lazy ones included.
+func (f Frame) Len() int { return int(binary.LittleEndian.Uint16(f.b[2:])) }
+
 // Hook returns the hook that the frame is for.
 func (f Frame) Hook() Hook { return Hook(binary.LittleEndian.Uint16(f.b)) }
 
 // Lookup returns a field's bytes, a view into the frame. Of a lazy field it
 // returns nil and true: get reads it.
 func (f Frame) Lookup(id Field) (data []byte, lazy, ok bool) {
-	end := frameHead + int(binary.LittleEndian.Uint16(f.b[2:]))*frameEntry
+	end := frameHead + f.Len()*frameEntry
 	for at := frameHead; at < end; at += frameEntry {
 		if Field(binary.LittleEndian.Uint16(f.b[at:])) != id {
 			continue

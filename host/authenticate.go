@@ -26,7 +26,9 @@ func (p *Pipeline) authenticate(ctx context.Context, realm *Realm, route *Route,
 			return p.undecided(ev, "", err)
 		}
 		ev.Tried = append(ev.Tried, Tried{call.Found[next], v.Verdict})
-		ev.Tracef("%s %s %s: %s", call.Found[next].Source, call.Found[next].Name, call.Found[next].Kind, v.Verdict)
+		if ev.Trace != nil {
+			ev.Trace("%s %s %s: %s", call.Found[next].Source, call.Found[next].Name, call.Found[next].Kind, v.Verdict)
+		}
 		if v.Verdict == Valid {
 			call.Identity, call.Credential = v.Identity, call.Found[next]
 			return Decision{Kind: Allowed}

@@ -19,9 +19,10 @@ const (
 	Forbidden       // a valid identity that policy denies
 	NotFound
 	TooManyRequests
+	Refused // understood, and not accepted as it is: 422
 )
 
-var kindNames = [...]string{"unavailable", "allowed", "bad_request", "unauthenticated", "forbidden", "not_found", "too_many_requests"}
+var kindNames = [...]string{"unavailable", "allowed", "bad_request", "unauthenticated", "forbidden", "not_found", "too_many_requests", "refused"}
 
 // String returns the kind's name as logs show it.
 func (k Kind) String() string {

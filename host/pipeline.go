@@ -108,7 +108,6 @@ func (p *Pipeline) Decide(ctx context.Context, s *Snapshot, req *Request, ev *Ev
 	ev.Request = req
 	d := p.decide(ctx, s, req, ev)
 	ev.Decision = d
-	ev.Tracef("decided %s: %s", d.Kind, d.Reason)
 	return d
 }
 
@@ -119,12 +118,16 @@ func (p *Pipeline) decide(ctx context.Context, s *Snapshot, req *Request, ev *Ev
 		return Decision{Kind: BadRequest, Reason: "unknown_host"}
 	}
 	ev.Realm = realm.Name
-	ev.Tracef("host %s: realm %s", req.Host, realm.Name)
+	if ev.Trace != nil {
+		ev.Trace("host %s: realm %s", req.Host, realm.Name)
+	}
 
 	i, route := s.route(realm.Name, req)
 	if i >= 0 {
 		ev.Route = route.Pattern.String()
-		ev.Tracef("%s %s: routes[%d], path %s", req.Method, req.Path, i, ev.Route)
+		if ev.Trace != nil {
+			ev.Trace("%s %s: routes[%d], path %s", req.Method, req.Path, i, ev.Route)
+		}
 	} else {
 		ev.Tracef("%s %s: no route matches", req.Method, req.Path)
 	}
@@ -169,7 +172,9 @@ func (p *Pipeline) authorize(ctx context.Context, route *Route, call *Call, ev *
 		if err != nil {
 			return p.undecided(ev, plugin.Name, err)
 		}
-		ev.Tracef("plugin %s: %s %s", plugin.Name, o.Effect, o.Reason)
+		if ev.Trace != nil {
+			ev.Trace("plugin %s: %s %s", plugin.Name, o.Effect, o.Reason)
+		}
 		switch o.Effect {
 		case Deny:
 			kind := o.Kind

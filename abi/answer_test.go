@@ -1,0 +1,115 @@
+package abi_test
+
+import (
+	"bytes"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/authhost/authhost/abi"
+)
+
+func TestAnswerVectors(t *testing.T) {
+	for _, v := range load[answerVector](t, "answers.json").Good {
+		b, want := v.bytes(t), v.want()
+		got, err := abi.ParseAnswer(v.hook(t), v.Code, b)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v, %v, want %+v", v.Name, got, err, want)
+		}
+		encoded := abi.AppendAnswer(nil, want)
+		if bytes.Equal(encoded, b) == v.Reordered {
+			t.Errorf("%s: encoded to %x", v.Name, encoded)
+		}
+		if got, err := abi.ParseAnswer(v.hook(t), v.Code, encoded); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: encoded and parsed again: %+v, %v", v.Name, got, err)
+		}
+	}
+}
+
+func TestBadAnswers(t *testing.T) {
+	for _, v := range load[answerVector](t, "answers.json").Bad {
+		if _, err := abi.ParseAnswer(v.hook(t), v.Code, v.bytes(t)); err == nil || err.Error() != v.Error {
+			t.Errorf("%s: error %v, want %s", v.Name, err, v.Error)
+		}
+	}
+}
+
+// An answer is a copy: the guest's memory may change under it.
+func TestAnswerIsACopy(t *testing.T) {
+	b := abi.AppendAnswer(nil, abi.Answer{Reason: "no", Headers: []abi.Header{{Name: "X-Team", Value: "ops"}}})
+	a, err := abi.ParseAnswer(abi.OnAuthorize, abi.CodeNo, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(b)
+	if a.Reason != "no" || a.Headers[0] != (abi.Header{Name: "X-Team", Value: "ops"}) {
+		t.Errorf("%+v", a)
+	}
+}
+
+func TestSplitResult(t *testing.T) {
+	if code, n := abi.SplitResult(7<<32 | 2); code != abi.CodeNo || n != 7 {
+		t.Errorf("code %d, length %d", code, n)
+	}
+	if code, n := abi.SplitResult(1<<64 - 1); code != 1<<32-1 || n != 1<<32-1 {
+		t.Errorf("code %d, length %d", code, n)
+	}
+}
+
+func TestHookNames(t *testing.T) {
+	for h := abi.Configure; h <= abi.OnResponse; h++ {
+		if got, ok := abi.HookByName(h.String()); !ok || got != h {
+			t.Errorf("hook %d: %s, %d", h, h, got)
+		}
+	}
+	for _, name := range []string{"", "unknown", "on_", "on_Authorize", "ON_AUTHORIZE"} {
+		if h, ok := abi.HookByName(name); ok {
+			t.Errorf("%q is hook %d", name, h)
+		}
+	}
+	if abi.Hook(0).String() != "unknown" || abi.Hook(7).String() != "unknown" {
+		t.Error("a hook that is none has a name")
+	}
+}
+
+// FuzzParseAnswer: no input makes the parser panic, it keeps within the
+// bounds, lets no line end through, and what it took encodes to the same.
+func FuzzParseAnswer(f *testing.F) {
+	v := load[answerVector](f, "answers.json")
+	for _, v := range slices.Concat(v.Good, v.Bad) {
+		if v.Parts == nil { // those are long: the fuzzer would spend its time on shortening them
+			h, _ := abi.HookByName(v.Hook)
+			f.Add(uint16(h), uint32(v.Code), unhex(f, v.Hex))
+		}
+	}
+	f.Fuzz(func(t *testing.T, hook uint16, code uint32, b []byte) {
+		a, err := abi.ParseAnswer(abi.Hook(hook), abi.Code(code), b)
+		if err != nil {
+			return
+		}
+		if len(b) > abi.MaxAnswer || len(a.Reason) > abi.MaxReason || len(a.Headers) > abi.MaxHeaders || a.Code > abi.CodeNo {
+			t.Fatalf("out of bounds: %+v", a)
+		}
+		for _, h := range append(a.Headers, abi.Header{Name: "n", Value: a.Reason}) {
+			if h.Name == "" || len(h.Name) > abi.MaxHeaderName || len(h.Value) > abi.MaxHeaderValue ||
+				strings.ContainsAny(h.Name, ": \r\n\x00") || strings.ContainsAny(h.Value, "\r\n\x00") {
+				t.Fatalf("header %q: %q", h.Name, h.Value)
+			}
+		}
+		again, err := abi.ParseAnswer(abi.Hook(hook), abi.Code(code), abi.AppendAnswer(nil, a))
+		if err != nil || !reflect.DeepEqual(again, a) {
+			t.Fatalf("%+v, %v, want %+v", again, err, a)
+		}
+	})
+}
+
+func BenchmarkParseAnswer(b *testing.B) {
+	deny := abi.AppendAnswer(nil, abi.Answer{Status: 403, Reason: "rules[0]: needs editor"})
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := abi.ParseAnswer(abi.OnAuthorize, abi.CodeNo, deny); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

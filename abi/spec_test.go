@@ -1,0 +1,213 @@
+package abi_test
+
+import (
+	"encoding/hex"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/authhost/authhost/abi"
+	"github.com/authhost/authhost/host"
+)
+
+func spec(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("SPEC.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// The examples are vectors, and vectors are what the codec makes and reads.
+func TestSpecExamplesAreVectors(t *testing.T) {
+	want := map[string]string{}
+	text := spec(t)
+	for _, v := range load[frameVector](t, "frames.json").Good[:2] {
+		want[v.Name] = v.Hex
+	}
+	for _, v := range load[answerVector](t, "answers.json").Good[:2] {
+		want[v.Name] = v.Hex
+		result := fmt.Sprintf("code %d and length %d, `0x%016x`", v.Code, len(v.Hex)/2, uint64(v.Code)|uint64(len(v.Hex)/2)<<32)
+		if !strings.Contains(text, result) {
+			t.Errorf("SPEC.md does not say: %s", result)
+		}
+	}
+	got := map[string]string{}
+	for _, block := range regexp.MustCompile("(?s)```hex ([^\n]+)\n(.*?)```").FindAllStringSubmatch(text, -1) {
+		var b []byte
+		for line := range strings.Lines(block[2]) {
+			digits, _, _ := strings.Cut(line, ";")
+			row, err := hex.DecodeString(strings.Join(strings.Fields(digits), ""))
+			if err != nil {
+				t.Fatalf("%s: %s: %s", block[1], line, err)
+			}
+			b = append(b, row...)
+		}
+		got[block[1]] = hex.EncodeToString(b)
+	}
+	if len(got) != 4 || !maps.Equal(got, want) {
+		t.Errorf("SPEC.md shows\n%v, want\n%v", got, want)
+	}
+}
+
+// rows returns the first cells of the tables below a header line.
+func rows(t *testing.T, header string, cells int) (list [][]string) {
+	t.Helper()
+	_, table, ok := strings.Cut(spec(t), "\n"+header)
+	if !ok {
+		t.Fatalf("SPEC.md has no table %q", header)
+	}
+	for i, line := range slices.Collect(strings.Lines(table)) {
+		if i < 2 { // the rest of the header and the rule
+			continue
+		}
+		if !strings.HasPrefix(line, "|") {
+			break
+		}
+		row := strings.Split(line, "|")[1:]
+		for i := range row {
+			row[i] = strings.TrimSpace(row[i])
+		}
+		list = append(list, row[:cells])
+	}
+	return list
+}
+
+// constants counts the constants of abi.go whose names begin so.
+func constants(t *testing.T, prefix string) (n int) {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), "abi.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ast.Inspect(f, func(node ast.Node) bool {
+		if v, ok := node.(*ast.ValueSpec); ok && strings.HasPrefix(v.Names[0].Name, prefix) {
+			n++
+		}
+		return true
+	})
+	return n
+}
+
+func TestSpecTables(t *testing.T) {
+	for _, table := range []struct {
+		header, prefix string
+		want           []string
+	}{
+		{"| field | name | type | hooks |", "Field", []string{
+			row(abi.FieldMethod, "method", "text", "2 3"),
+			row(abi.FieldScheme, "scheme", "text", "2 3"),
+			row(abi.FieldHost, "host", "text", "2 3"),
+			row(abi.FieldPath, "path", "text", "2 3"),
+			row(abi.FieldRawPath, "raw_path", "text", "2 3"),
+			row(abi.FieldQuery, "query", "text", "2 3"),
+			row(abi.FieldClient, "client", "text", "2 3"),
+			row(abi.FieldTime, "time", "number", "2 3"),
+			row(abi.FieldRoute, "route", "text", "2 3"),
+			row(abi.FieldRealm, "realm", "text", "2 3"),
+			row(abi.FieldUserID, "user_id", "text", "3"),
+			row(abi.FieldIssuer, "issuer", "text", "3"),
+			row(abi.FieldSubject, "subject", "text", "3"),
+			row(abi.FieldRoles, "roles", "list", "3"),
+			row(abi.FieldGroups, "groups", "list", "3"),
+			row(abi.FieldEmail, "email", "text", "3"),
+			row(abi.FieldSessionID, "session_id", "text", "3"),
+			row(abi.FieldCredential, "credential", "text", "3"),
+			row(abi.FieldExpires, "expires", "number", "3"),
+			row(abi.FieldCandidates, "candidates", "list", "2"),
+			row(abi.FieldConfig, "config", "text", "1"),
+		}},
+		{"| field | name | value |", "Answer", []string{
+			row(abi.AnswerStatus, "status", "4-byte number: 401, 403, 404 or 429"),
+			row(abi.AnswerReason, "reason", fmt.Sprintf("text of 1 to %d bytes, one line", abi.MaxReason)),
+			row(abi.AnswerHeader, "header", "length of the name in 2 bytes, name, value"),
+			row(abi.AnswerCandidate, "candidate", "4-byte number"),
+		}},
+		{"| kind | reads |", "Get", []string{
+			row(abi.GetHeader, "request header"),
+			row(abi.GetCookie, "request cookie"),
+			row(abi.GetQuery, "query parameter"),
+			row(abi.GetClaim, "claim of the JWT"),
+			row(abi.GetField, "field of the frame"),
+		}},
+		{"| hook | number |", "", []string{
+			"`configure` " + fmt.Sprint(int(abi.Configure)),
+			"`on_credential` " + fmt.Sprint(int(abi.OnCredential)),
+			"`on_authorize` " + fmt.Sprint(int(abi.OnAuthorize)),
+		}},
+	} {
+		var got []string
+		for _, r := range rows(t, table.header, strings.Count(table.header, "|")-1) {
+			got = append(got, strings.Join(r, " "))
+		}
+		if !slices.Equal(got, table.want) {
+			t.Errorf("%s\n%q, want\n%q", table.header, got, table.want)
+		}
+		if n := constants(t, table.prefix); table.prefix != "" && n != len(table.want) {
+			t.Errorf("%d constants begin with %s, the table has %d", n, table.prefix, len(table.want))
+		}
+	}
+}
+
+func row[T ~uint16 | ~uint32](number T, cells ...string) string {
+	return fmt.Sprint(uint64(number)) + " " + strings.Join(cells, " ")
+}
+
+// Sources, kinds and verdicts have their numbers and names from package host.
+func TestSpecNamesWhatTheHostNames(t *testing.T) {
+	for header, name := range map[string]func(uint8) string{
+		"| source |":  func(n uint8) string { return host.Source(n).String() },
+		"| kind | |":  func(n uint8) string { return host.CredentialKind(n).String() },
+		"| verdict |": func(n uint8) string { return host.Verdict(n).String() },
+	} {
+		var want, got []string
+		for n := range uint8(255) {
+			if s := name(n); s != "" {
+				want = append(want, fmt.Sprint(n, " ", s))
+			}
+		}
+		for _, r := range rows(t, header, 2) {
+			got = append(got, strings.Join(r, " "))
+		}
+		if len(got) < 3 || !slices.Equal(got, want) {
+			t.Errorf("%s %q, want %q", header, got, want)
+		}
+	}
+}
+
+// The bounds are in the text as numbers.
+func TestSpecBounds(t *testing.T) {
+	text := spec(t)
+	for what, bound := range map[string]int{
+		"`length` is %d or more":     abi.MinBuffer,
+		"at most %d. The host":       abi.MaxAnswer,
+		"up to %d times":             abi.MaxHeaders,
+		"1 to %d bytes of an RFC":    abi.MaxHeaderName,
+		"a value 0 to %d bytes":      abi.MaxHeaderValue,
+		"The plugin ABI, version %d": abi.Version,
+		"what is absent is −%d":      -abi.Absent,
+	} {
+		if s := fmt.Sprintf(what, bound); !strings.Contains(text, s) {
+			t.Errorf("SPEC.md does not say: %s", s)
+		}
+	}
+	for _, name := range []string{abi.Marker, abi.BufferExport, abi.MarkerPrefix + "…", "`" + abi.HookPrefix + "…`",
+		"`" + abi.ImportModule + "` `" + abi.ImportGet + "`", "`" + abi.ImportModule + "` `" + abi.ImportLog + "`"} {
+		if !strings.Contains(text, name) {
+			t.Errorf("SPEC.md does not name %s", name)
+		}
+	}
+	for h := abi.Configure; h <= abi.OnResponse; h++ {
+		if !strings.Contains(text, "`"+h.String()+"`") {
+			t.Errorf("SPEC.md does not name %s", h)
+		}
+	}
+}

@@ -1,0 +1,211 @@
+package dev
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+const saveInterval = 300 * time.Millisecond // between two looks at the sources
+
+// Environment is what one `authhost dev` runs beside the host.
+type Environment struct {
+	// ConfigFile is the configuration for the host.
+	ConfigFile string
+
+	dir      string
+	sources  []*source
+	issuer   *issuer
+	servers  []*http.Server
+	sockets  []net.Listener
+	messages io.Writer
+}
+
+// Prepare builds the plugins below dir, opens the issuer's and the upstream's
+// sockets and writes the configuration, all in a temporary folder that Close
+// removes. Progress and build errors are told to messages.
+func Prepare(ctx context.Context, dir string, messages io.Writer) (*Environment, error) {
+	temp, err := os.MkdirTemp("", "authhost-dev-")
+	if err != nil {
+		return nil, err
+	}
+	e := &Environment{dir: temp, messages: messages, ConfigFile: filepath.Join(temp, "authhost.yaml")}
+	if err := e.prepare(ctx, dir); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	return e, nil
+}
+
+func (e *Environment) prepare(ctx context.Context, dir string) (err error) {
+	if e.sources, err = findSources(dir, e.dir); err != nil {
+		return err
+	}
+	for _, s := range e.sources {
+		fmt.Fprintf(e.messages, "building plugin %s\n", s.name)
+		if err := s.build(ctx); err != nil {
+			return err
+		}
+	}
+	issuerSocket, err := listenNear("127.0.0.1:8090")
+	if err != nil {
+		return err
+	}
+	upstreamSocket, err := listenNear("127.0.0.1:3000")
+	if err != nil {
+		return errors.Join(err, issuerSocket.Close())
+	}
+	e.sockets = []net.Listener{issuerSocket, upstreamSocket}
+	if e.issuer, err = newIssuer("http://" + issuerSocket.Addr().String()); err != nil {
+		return err
+	}
+	for _, h := range []http.Handler{e.issuer.handler(), upstream()} {
+		e.servers = append(e.servers, &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second})
+	}
+	return e.writeConfig("http://" + upstreamSocket.Addr().String())
+}
+
+// listenNear opens addr, or any free port of the same host if it is taken.
+func listenNear(addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err == nil {
+		return l, nil
+	}
+	host, _, splitErr := net.SplitHostPort(addr)
+	if splitErr != nil {
+		return nil, splitErr
+	}
+	return net.Listen("tcp", net.JoinHostPort(host, "0"))
+}
+
+// freeAddress returns addr if it can be listened on, or one with a free port.
+func freeAddress(addr string) (string, error) {
+	l, err := listenNear(addr)
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+func (e *Environment) writeConfig(upstream string) error {
+	listen := map[string]string{"public": "127.0.0.1:8080", "admin": "127.0.0.1:8081", "telemetry": "127.0.0.1:9090", "proxy": "127.0.0.1:8088"}
+	for name, addr := range listen {
+		free, err := freeAddress(addr)
+		if err != nil {
+			return err
+		}
+		listen[name] = free
+	}
+	var plugins []any
+	var chain []string
+	for _, s := range e.sources {
+		entry := map[string]any{"name": s.name, "module": s.module}
+		config, err := s.config()
+		if err != nil {
+			return err
+		}
+		if config != nil {
+			entry["config"] = config
+		}
+		plugins = append(plugins, entry)
+		chain = append(chain, s.name)
+	}
+	content, err := yaml.Marshal(map[string]any{
+		"listen":   listen,
+		"upstream": upstream,
+		"cache":    map[string]any{"driver": "file", "file": map[string]any{"dir": filepath.Join(e.dir, "data")}},
+		"realms": []any{map[string]any{
+			"name":  "main",
+			"hosts": []string{"*"},
+			"issuers": []any{map[string]any{
+				"issuer": e.issuer.url, "audiences": []string{audience}, "algorithms": []string{"RS256"}, "jwks_url": e.issuer.url + "/jwks.json",
+			}},
+			"credentials": []any{map[string]string{"header": "Authorization"}, map[string]string{"header": "X-Auth-Token"}, map[string]string{"cookie": "kc_auth"}},
+			"session":     map[string]any{"cookie": map[string]any{"name": "authhost", "insecure_http": true}},
+		}},
+		"plugins": plugins,
+		"routes": []any{
+			map[string]any{"path": "/healthz", "authenticate": "none"},
+			map[string]any{"path": "/**", "plugins": chain, "default": "allow"},
+		},
+	})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(e.ConfigFile, content, 0o600)
+}
+
+// Run serves the issuer and the upstream, and rebuilds plugins whose source
+// is saved, until ctx ends.
+func (e *Environment) Run(ctx context.Context) {
+	for i, s := range e.servers {
+		go func() {
+			if err := s.Serve(e.sockets[i]); !errors.Is(err, http.ErrServerClosed) {
+				fmt.Fprintln(e.messages, err)
+			}
+		}()
+	}
+	t := time.NewTicker(saveInterval)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		for _, s := range e.sources {
+			if !s.changed() {
+				continue
+			}
+			fmt.Fprintf(e.messages, "building plugin %s\n", s.name)
+			if err := s.build(ctx); err != nil && ctx.Err() == nil {
+				fmt.Fprintf(e.messages, "%v\nthe last good version keeps serving\n", err)
+			}
+		}
+	}
+}
+
+// Close ends the servers and removes the temporary folder.
+func (e *Environment) Close() error {
+	var problems []error
+	for _, s := range e.servers {
+		problems = append(problems, s.Close())
+	}
+	for _, l := range e.sockets {
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			problems = append(problems, err)
+		}
+	}
+	return errors.Join(append(problems, os.RemoveAll(e.dir))...)
+}
+
+// Welcome tells what to try, with the addresses that the host listens on.
+func (e *Environment) Welcome(w io.Writer, addr func(listener string) string) {
+	sync := fmt.Sprintf("http://%s/api/gitops/sync", addr("proxy"))
+	as := func(user string) string {
+		return fmt.Sprintf(`-H "Authorization: Bearer $(curl -s %s/token/%s)"`, e.issuer.url, user)
+	}
+	fmt.Fprintf(w, `
+authhost is in front of a demo platform at http://%[1]s. Try:
+
+curl -i -X POST %[2]s                              # 401: nobody
+curl -i -X POST %[2]s %[3]s   # 403: viewer
+curl -i -X POST %[2]s %[4]s   # 200: editor
+
+A login makes a session that ends where you end it:
+
+curl -i -X POST http://%[6]s/v1/login %[5]s
+curl -i -X POST http://%[6]s/v1/logout -H "X-Auth-Token: TOKEN"
+
+Metrics: http://%[7]s/metrics   Configuration: %[8]s
+Save a plugin's source and the next request meets it. Ctrl-C ends all of this.
+
+`, addr("proxy"), sync, as("viewer"), as("editor"), as("admin"), addr("public"), addr("telemetry"), e.ConfigFile)
+}

@@ -1,0 +1,236 @@
+// Command authhost runs the host and its tools: dev, serve, check, explain
+// and version. It owns flags, signals and exit codes; what the commands do is
+// done by package daemon.
+//
+// Exit codes: 0 done, 1 refused, 2 wrong usage.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"github.com/authhost/authhost/cmd/authhost/internal/dev"
+	"github.com/authhost/authhost/host/daemon"
+)
+
+// version is set by the linker.
+var version = "devel"
+
+const usage = `usage:
+  authhost dev [DIR]                   try it: plugins below DIR (default "plugins") built from source, a demo platform, curl lines
+  authhost serve --config FILE         run it
+  authhost check --config FILE         validate the configuration and load every plugin
+  authhost explain --config FILE [--method M] [--header 'K: V']... URL
+                                       print each step of the decision for one request
+  authhost version                     version of authhost, of the plugin ABI and of Go
+`
+
+const (
+	exitDone    = 0
+	exitRefused = 1
+	exitUsage   = 2
+)
+
+// errUsage is wrong usage that has been explained already.
+var errUsage = errors.New("usage")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) == 0 {
+		fmt.Fprint(stderr, usage)
+		return exitUsage
+	}
+	commands := map[string]func(context.Context, []string, io.Writer, io.Writer) error{
+		"dev": runDev, "serve": runServe, "check": runCheck, "explain": runExplain, "version": runVersion,
+	}
+	command, ok := commands[args[0]]
+	switch {
+	case args[0] == "help" || args[0] == "-h" || args[0] == "--help":
+		fmt.Fprint(stdout, usage)
+		return exitDone
+	case !ok:
+		fmt.Fprintf(stderr, "authhost: no command %q\n%s", args[0], usage)
+		return exitUsage
+	}
+	err := command(ctx, args[1:], stdout, stderr)
+	switch {
+	case err == nil || errors.Is(err, flag.ErrHelp):
+		return exitDone
+	case errors.Is(err, errUsage):
+		return exitUsage
+	}
+	fmt.Fprintf(stderr, "authhost: %v\n", err)
+	return exitRefused
+}
+
+// flags is one command's flags. Every command but dev and version takes
+// --config.
+type flags struct {
+	*flag.FlagSet
+	config *string
+}
+
+func newFlags(name string, stderr io.Writer) flags {
+	f := flags{FlagSet: flag.NewFlagSet(name, flag.ContinueOnError)}
+	f.SetOutput(stderr)
+	f.Usage = func() { fmt.Fprint(stderr, usage) }
+	return f
+}
+
+func (f *flags) withConfig() {
+	f.config = f.String("config", "", "configuration file")
+}
+
+// parse reads the arguments and wants between min and max words after them.
+func (f flags) parse(args []string, min, max int) error {
+	if err := f.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return err
+		}
+		return errUsage
+	}
+	if n := f.NArg(); n < min || n > max {
+		fmt.Fprintf(f.Output(), "authhost %s: %d arguments\n%s", f.Name(), n, usage)
+		return errUsage
+	}
+	if f.config != nil && *f.config == "" {
+		fmt.Fprintf(f.Output(), "authhost %s: --config FILE is required\n", f.Name())
+		return errUsage
+	}
+	return nil
+}
+
+func options(config string, stderr io.Writer) daemon.Options {
+	return daemon.Options{
+		ConfigFile: config,
+		Environ:    os.Environ(),
+		Version:    version,
+		Log:        slog.New(slog.NewJSONHandler(stderr, nil)),
+	}
+}
+
+// reloadOnHangup tells d of every SIGHUP until ctx ends.
+func reloadOnHangup(ctx context.Context, d *daemon.Daemon) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+			// The daemon has logged and counted what came of it.
+			_ = d.Reload(ctx)
+		}
+	}
+}
+
+func runServe(ctx context.Context, args []string, _, stderr io.Writer) error {
+	f := newFlags("serve", stderr)
+	f.withConfig()
+	if err := f.parse(args, 0, 0); err != nil {
+		return err
+	}
+	return serve(ctx, options(*f.config, stderr))
+}
+
+func serve(ctx context.Context, o daemon.Options) error {
+	d, err := daemon.Open(ctx, o)
+	if err != nil {
+		return err
+	}
+	go reloadOnHangup(ctx, d)
+	return d.Run(ctx)
+}
+
+func runCheck(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	f := newFlags("check", stderr)
+	f.withConfig()
+	if err := f.parse(args, 0, 0); err != nil {
+		return err
+	}
+	o := options(*f.config, stderr)
+	o.Log = slog.New(slog.DiscardHandler)
+	summary, err := daemon.Check(ctx, o)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "%s: ok\n%s", *f.config, summary)
+	return nil
+}
+
+// headerFlag collects --header 'K: V'.
+type headerFlag []string
+
+func (h *headerFlag) String() string { return strings.Join(*h, ", ") }
+
+func (h *headerFlag) Set(s string) error {
+	if name, _, ok := strings.Cut(s, ":"); !ok || strings.TrimSpace(name) == "" {
+		return errors.New("want 'Name: value'")
+	}
+	*h = append(*h, s)
+	return nil
+}
+
+func runExplain(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	f := newFlags("explain", stderr)
+	f.withConfig()
+	method := f.String("method", "GET", "the request's method")
+	var headers headerFlag
+	f.Var(&headers, "header", "a header of the request, repeatable")
+	if err := f.parse(args, 1, 1); err != nil {
+		return err
+	}
+	o := options(*f.config, stderr)
+	o.Log = slog.New(slog.DiscardHandler)
+	return daemon.Explain(ctx, o, daemon.Question{Method: *method, Headers: headers, URL: f.Arg(0)}, stdout)
+}
+
+func runVersion(_ context.Context, args []string, stdout, stderr io.Writer) error {
+	f := newFlags("version", stderr)
+	if err := f.parse(args, 0, 0); err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "authhost %s\nplugin ABI %d\n%s %s/%s\n", version, daemon.ABIVersion, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return nil
+}
+
+func runDev(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	f := newFlags("dev", stderr)
+	if err := f.parse(args, 0, 1); err != nil {
+		return err
+	}
+	dir := "plugins"
+	if f.NArg() == 1 {
+		dir = f.Arg(0)
+	}
+	env, err := dev.Prepare(ctx, dir, stderr)
+	if err != nil {
+		return err
+	}
+	o := options(env.ConfigFile, stderr)
+	o.Listening = func(addr map[string]string) {
+		env.Welcome(stdout, func(listener string) string { return addr[listener] })
+	}
+	ctx, stop := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() { defer close(ended); env.Run(ctx) }()
+	err = serve(ctx, o)
+	stop()
+	<-ended
+	return errors.Join(err, env.Close())
+}

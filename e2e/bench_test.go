@@ -1,0 +1,110 @@
+package e2e
+
+import (
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const (
+	benchRounds  = 5
+	benchSeconds = "2s"
+	serverCore   = "0"
+	clientCore   = "1"
+)
+
+// bareEnv tells the test binary to be the server that authhost is measured
+// against: net/http with a handler that only sets a status.
+const bareEnv = "AUTHHOST_E2E_BARE"
+
+// serveBare is that server.
+func serveBare(addr string) error {
+	return http.ListenAndServe(addr, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusOK)
+	}))
+}
+
+// onCore makes a command that runs on one core alone.
+func onCore(core, name string, args ...string) *exec.Cmd {
+	cmd := exec.Command("taskset", append([]string{"-c", core, name}, args...)...)
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
+	return cmd
+}
+
+// BenchmarkForwardAuth measures whole forward-auth requests (a JWT that was
+// seen before, both plugins on the route) beside a bare net/http handler, the
+// server on one core and the client, wrk, on the other. It prints the medians
+// of requests a second and their ratio.
+func BenchmarkForwardAuth(b *testing.B) {
+	wrk := program(b, "wrk")
+	idp := newIssuer(b)
+	dir := b.TempDir()
+	config := filepath.Join(dir, "authhost.yaml")
+	writeFile(b, config, strings.ReplaceAll(listen+"\n"+idp.realm("")+gitops, "PLUGINS", artifacts(b)))
+
+	cmd := onCore(serverCore, filepath.Join(artifacts(b), "authhost"), "serve", "--config", config)
+	h := &authhost{process: start(b, cmd)}
+	eventually(b, "authhost listening", func() bool { h.public = h.listeners()["public"]; return h.public != "" })
+
+	bareAddr := freeAddr(b)
+	bare := onCore(serverCore, os.Args[0])
+	bare.Env = append(bare.Env, bareEnv+"="+bareAddr)
+	start(b, bare)
+	eventually(b, "bare server listening", func() bool {
+		c, err := net.Dial("tcp", bareAddr)
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
+
+	request := forwarded("POST", "/api/gitops/sync", bearer(idp.token(b, "editor", nil))...)
+	if a := get(b, h.public+"/authz/forward-auth", request...); a.status != http.StatusOK {
+		b.Fatalf("the request that is measured answers %s", a)
+	}
+	targets := map[string]string{"authhost": h.public + "/authz/forward-auth", "bare": "http://" + bareAddr + "/"}
+	rates := map[string][]float64{}
+	for range benchRounds {
+		for _, name := range []string{"bare", "authhost"} {
+			rates[name] = append(rates[name], load(b, wrk, targets[name], request))
+		}
+	}
+	for b.Loop() { // the rounds above are the measurement
+	}
+	for _, r := range rates {
+		slices.Sort(r)
+	}
+	ours, theirs := rates["authhost"][benchRounds/2], rates["bare"][benchRounds/2]
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(ours, "authhost-req/s")
+	b.ReportMetric(theirs, "bare-req/s")
+	b.ReportMetric(ours/theirs, "ratio")
+}
+
+var perSecond = regexp.MustCompile(`Requests/sec:\s+([0-9.]+)`)
+
+// load runs wrk once and returns requests a second; anything but 2xx fails.
+func load(b *testing.B, wrk, url string, header []string) float64 {
+	b.Helper()
+	args := []string{"-t1", "-c16", "-d" + benchSeconds}
+	for i := 0; i < len(header); i += 2 {
+		args = append(args, "-H", header[i]+": "+header[i+1])
+	}
+	output, err := onCore(clientCore, wrk, append(args, url)...).CombinedOutput()
+	match := perSecond.FindSubmatch(output)
+	if err != nil || match == nil || strings.Contains(string(output), "Non-2xx") {
+		b.Fatalf("wrk: %v\n%s", err, output)
+	}
+	rate, err := strconv.ParseFloat(string(match[1]), 64)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return rate
+}

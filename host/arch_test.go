@@ -1,0 +1,114 @@
+package host_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/authhost/authhost/"
+
+// rooms says which packages of the module each package may import. Tests may
+// import what they need.
+var rooms = map[string][]string{
+	"abi":                       {},
+	"cmd/authhost":              {"cmd/authhost/internal/dev", "host/daemon"},
+	"cmd/authhost/internal/dev": {},
+	"e2e":                       {},
+	"host":                      {},
+	"host/admin":                {"host"},
+	"host/audit":                {"host"},
+	"host/cache":                {},
+	"host/cache/file":           {"host/cache"},
+	"host/cache/memory":         {"host/cache"},
+	"host/cache/redis":          {"host/cache"},
+	"host/cache/cachetest":      {"host/cache"},
+	"host/config":               {"host"},
+	"host/credential":           {"host"},
+	"host/edge":                 {"host"},
+	"host/login":                {"host"},
+	"host/plugin":               {"host", "abi"},
+	"host/plugin/wasmtest":      {},
+	"host/session":              {"host", "host/cache"},
+	"host/token":                {"host"},
+	"host/daemon": {"abi", "host", "host/admin", "host/audit", "host/cache", "host/cache/file", "host/cache/memory", "host/cache/redis",
+		"host/config", "host/credential", "host/edge", "host/login", "host/plugin", "host/session", "host/token"},
+}
+
+// outside names the one room that may import a library which others must not
+// even know of.
+var outside = map[string]string{
+	"github.com/tetratelabs/wazero":        "host/plugin",
+	"github.com/golang-jwt/jwt":            "host/token",
+	"github.com/redis/go-redis":            "host/cache/redis",
+	"github.com/knadh/koanf":               "host/config",
+	"github.com/prometheus/client_golang":  "host/audit",
+	"github.com/authhost/authhost/sdk":     "no room",
+	"github.com/authhost/authhost/plugins": "no room",
+}
+
+// The imports are parsed, not asked of the go command, so that the test reads
+// every file it judges and its cached result cannot be stale.
+func TestRoomsKnowOnlyWhatTheyMay(t *testing.T) {
+	root := ".."
+	seen := map[string]bool{}
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if _, err := os.Stat(filepath.Join(path, "go.mod")); err == nil && path != root {
+				return fs.SkipDir // a module of its own
+			}
+			if d.Name() == "testdata" || strings.HasPrefix(d.Name(), ".") && path != root {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		rel, err := filepath.Rel(root, filepath.Dir(path))
+		if err != nil {
+			return err
+		}
+		checkFile(t, filepath.ToSlash(rel), path)
+		seen[filepath.ToSlash(rel)] = true
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(seen) < 5 {
+		t.Fatalf("only %d packages found below %s", len(seen), root)
+	}
+}
+
+func checkFile(t *testing.T, room, path string) {
+	file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	allowed, known := rooms[room]
+	if !known {
+		t.Errorf("%s: package %s is not in the table of rooms", path, room)
+		return
+	}
+	for _, imp := range file.Imports {
+		name := strings.Trim(imp.Path.Value, `"`)
+		for library, owner := range outside {
+			if strings.HasPrefix(name, library) && room != owner {
+				t.Errorf("%s imports %s, which belongs to %s", path, name, owner)
+			}
+		}
+		if inner, ours := strings.CutPrefix(name, module); ours && !slices.Contains(allowed, inner) {
+			t.Errorf("%s: %s must not import %s", path, room, inner)
+		}
+	}
+}

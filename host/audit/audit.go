@@ -1,0 +1,101 @@
+package audit
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Options say what an Audit writes to. The zero value is safe: metrics are
+// kept, nothing is logged.
+type Options struct {
+	Logger  *slog.Logger     // nil: no log
+	Now     func() time.Time // nil: time.Now
+	Version string           // of authhost, for authhost_build_info
+	ABI     int              // version of the plugin ABI, for authhost_build_info
+}
+
+// Audit records what happens. Make one with New; the zero Audit records
+// nothing. All methods may be called at once from any goroutine.
+type Audit struct {
+	log     slog.Handler
+	now     func() time.Time
+	metrics *metrics
+}
+
+// New returns an Audit with a metrics registry of its own.
+func New(o Options) *Audit {
+	a := &Audit{now: o.Now, metrics: newMetrics(o)}
+	if o.Logger != nil {
+		a.log = o.Logger.Handler()
+	}
+	return a
+}
+
+func (a *Audit) clock() time.Time {
+	if a.now == nil {
+		return time.Now()
+	}
+	return a.now()
+}
+
+// Registry returns the registry behind /metrics, so that other rooms can add
+// collectors of their own; nil for the zero Audit.
+func (a *Audit) Registry() *prometheus.Registry {
+	if a.metrics == nil {
+		return nil
+	}
+	return a.metrics.registry
+}
+
+// PluginCall records that a call of a plugin's hook took d, whatever came of
+// it.
+func (a *Audit) PluginCall(plugin, hook string, d time.Duration) {
+	if a.metrics != nil {
+		a.metrics.plugins.get(pluginKey{plugin, hook}).duration.Observe(d.Seconds())
+	}
+}
+
+// PluginError records that a call of a plugin's hook failed.
+func (a *Audit) PluginError(plugin, hook string) {
+	if a.metrics != nil {
+		a.metrics.plugins.get(pluginKey{plugin, hook}).errors.Inc()
+	}
+}
+
+// The results of a reload.
+const (
+	OK     = "ok"
+	Failed = "failed"
+)
+
+// Reload records that target, such as "config" or a plugin's name, was
+// reloaded with result OK or Failed; any other result counts as Failed.
+func (a *Audit) Reload(target, result string) {
+	if a.metrics == nil {
+		return
+	}
+	t := a.metrics.reloads.get(target)
+	if result != OK {
+		t.failed.Inc()
+		return
+	}
+	t.ok.Inc()
+	t.success.Set(float64(a.clock().UnixMilli()) / 1000)
+}
+
+// CacheOp records that an operation of the shared cache took d and ended with
+// err. op is one of few fixed names, such as "get".
+func (a *Audit) CacheOp(op string, d time.Duration, err error) {
+	if a.metrics == nil {
+		return
+	}
+	o := a.metrics.cacheOps.get(op)
+	o.duration.Observe(d.Seconds())
+	if err != nil {
+		o.failed.Inc()
+	} else {
+		o.ok.Inc()
+	}
+}

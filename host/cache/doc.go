@@ -1,0 +1,10 @@
+// Package cache is the contract between what authhost remembers and where it
+// is kept. A store holds slots: one per key, each a set of named fields that
+// change together or not at all. Every replica that opens the same store sees
+// the same slots.
+//
+// It owns the words of that contract and what every driver promises. It knows
+// nothing of users, sessions or tokens, and judges no deadline but a slot's
+// own. The drivers are below it; package cachetest holds the suite that each
+// of them passes unchanged.
+package cache

@@ -1,0 +1,256 @@
+package file_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/authhost/authhost/host/cache"
+	"github.com/authhost/authhost/host/cache/cachetest"
+	"github.com/authhost/authhost/host/cache/file"
+)
+
+var start = time.Date(2026, 1, 2, 3, 4, 5, 600_000_000, time.UTC)
+
+func open(t testing.TB, o file.Options) *file.Driver {
+	t.Helper()
+	d, err := file.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	return d
+}
+
+func put(t testing.TB, d cache.Driver, slot, value string, expires time.Time) {
+	t.Helper()
+	c := cache.Change{Put: []cache.Field{{Name: "a", Value: []byte(value)}}, Expires: expires}
+	if _, err := d.Change(t.Context(), slot, c); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func pathOf(dir, slot string) string {
+	sum := sha256.Sum256([]byte(slot))
+	name := hex.EncodeToString(sum[:])
+	return filepath.Join(dir, "slots", name[:2], name)
+}
+
+// filesBelow lists every file that is not a lock or the format.
+func filesBelow(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() && e.Name() != "lock" && e.Name() != "format" {
+			names = append(names, e.Name())
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+func TestConformance(t *testing.T) {
+	cachetest.Run(t, func(t *testing.T) cachetest.Store {
+		clock, dir := cachetest.NewClock(start), t.TempDir()
+		return cachetest.Store{A: open(t, file.Options{Dir: dir, Now: clock.Now}), B: open(t, file.Options{Dir: dir, Now: clock.Now}),
+			Now: clock.Now, Pass: clock.Pass}
+	})
+}
+
+// A presented id is never a file name: whatever it looks like, it is read and
+// written inside the store, under a name made of hexadecimal digits.
+func TestAttack33_key_as_file_name(t *testing.T) {
+	parent := t.TempDir()
+	dir := filepath.Join(parent, "cache")
+	d := open(t, file.Options{Dir: dir})
+	victim := filepath.Join(parent, "victim")
+	if err := os.WriteFile(victim, []byte("victim"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, slot := range []string{"../../victim", victim, "../../../victim", "format", "../format", "lock", "00/lock", "a\x00b", strings.Repeat("../", 40) + "etc/passwd"} {
+		if v, err := d.Get(t.Context(), slot, "a"); err != nil || v[0] != nil {
+			t.Errorf("Get %.30q = %q, %v before it was made", slot, v, err)
+		}
+		put(t, d, slot, slot, time.Now().Add(time.Hour))
+		if v, err := d.Get(t.Context(), slot, "a"); err != nil || string(v[0]) != slot {
+			t.Errorf("Get %.30q = %q, %v", slot, v, err)
+		}
+		if _, err := d.Change(t.Context(), slot, cache.Change{Delete: []string{"a"}}); err != nil {
+			t.Errorf("delete %.30q: %v", slot, err)
+		}
+		put(t, d, slot, slot, time.Now().Add(time.Hour))
+	}
+	if b, err := os.ReadFile(victim); err != nil || string(b) != "victim" {
+		t.Errorf("a file outside the store is %q, %v", b, err)
+	}
+	if entries, err := os.ReadDir(parent); err != nil || len(entries) != 2 {
+		t.Errorf("beside the store: %v, %v", entries, err)
+	}
+	for _, name := range filesBelow(t, dir) {
+		if _, err := hex.DecodeString(name); err != nil || len(name) != 64 {
+			t.Errorf("file %q in the store", name)
+		}
+	}
+}
+
+func TestModes(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "cache")
+	put(t, open(t, file.Options{Dir: dir}), "slot", "secret", time.Now().Add(time.Hour))
+	seen := 0
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		want := fs.FileMode(0o600)
+		if e.IsDir() {
+			want = 0o700
+		}
+		if info.Mode().Perm() != want {
+			t.Errorf("%s is %o, want %o", path, info.Mode().Perm(), want)
+		}
+		seen++
+		return nil
+	})
+	if err != nil || seen != 6 {
+		t.Errorf("walked %d entries, %v, want 6: cache, slots, format, a shard, its lock, the slot", seen, err)
+	}
+}
+
+// Every way of cutting a record short and every flipped bit is an error: never
+// data, never absent, and never a reason to write over it.
+func TestTornAndDamagedSlots(t *testing.T) {
+	dir := t.TempDir()
+	d := open(t, file.Options{Dir: dir})
+	put(t, d, "slot", "value", time.Now().Add(time.Hour))
+	put(t, d, "other", "other value", time.Now().Add(time.Hour))
+	path := pathOf(dir, "slot")
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := os.ReadFile(pathOf(dir, "other"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := map[string][]byte{"another slot's file": other, "longer": append(bytes.Clone(good), 0), "zeros": make([]byte, len(good))}
+	for i := range good {
+		bad[fmt.Sprintf("cut at %d", i)] = good[:i]
+		flipped := bytes.Clone(good)
+		flipped[i] ^= 1 << (i % 8)
+		bad[fmt.Sprintf("flipped at %d", i)] = flipped
+	}
+	for name, content := range bad {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if v, err := d.Get(t.Context(), "slot", "a"); err == nil {
+			t.Errorf("%s: Get = %q", name, v)
+		}
+		if v, err := d.All(t.Context(), "slot"); err == nil {
+			t.Errorf("%s: All = %q", name, v)
+		}
+		c := cache.Change{Put: []cache.Field{{Name: "b"}}, Expires: time.Now().Add(time.Hour)}
+		if applied, err := d.Change(t.Context(), "slot", c); err == nil || applied {
+			t.Errorf("%s: Change = %v without error", name, applied)
+		}
+		if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, content) {
+			t.Errorf("%s: the file was changed", name)
+		}
+	}
+	if _, err := d.Sweep(t.Context()); err == nil {
+		t.Error("a sweep over a damaged file reports nothing")
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Errorf("a sweep removed what it could not read: %v", err)
+	}
+}
+
+// A volume that went away is not one on which nobody is logged in.
+func TestStoreGone(t *testing.T) {
+	for name, remove := range map[string]func(dir string) error{
+		"everything": func(dir string) error { return os.RemoveAll(dir) },
+		"content": func(dir string) error {
+			return os.Rename(filepath.Join(dir, "slots"), filepath.Join(t.TempDir(), "slots"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "cache")
+			d := open(t, file.Options{Dir: dir})
+			put(t, d, "slot", "value", time.Now().Add(time.Hour))
+			if err := remove(dir); err != nil {
+				t.Fatal(err)
+			}
+			if v, err := d.Get(t.Context(), "slot", "a"); err == nil {
+				t.Errorf("Get = %q without error", v)
+			}
+			if v, err := d.All(t.Context(), "never made"); err == nil {
+				t.Errorf("All = %q without error", v)
+			}
+			c := cache.Change{Put: []cache.Field{{Name: "b"}}, Expires: time.Now().Add(time.Hour)}
+			if applied, err := d.Change(t.Context(), "slot", c); err == nil || applied {
+				t.Errorf("Change = %v without error", applied)
+			}
+			if d.Ping(t.Context()) == nil {
+				t.Error("Ping without error")
+			}
+		})
+	}
+}
+
+func TestOpenRefusesAnotherFormat(t *testing.T) {
+	dir := t.TempDir()
+	open(t, file.Options{Dir: dir})
+	if err := os.WriteFile(filepath.Join(dir, "slots", "format"), []byte("authhost slot 9\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.Open(file.Options{Dir: dir}); err == nil {
+		t.Error("a store of an unknown format was opened")
+	}
+	if _, err := file.Open(file.Options{}); err == nil {
+		t.Error("a store without a directory was opened")
+	}
+}
+
+// A process that was stopped while it holds a shard's lock delays a change to
+// a limit, and not reads.
+func TestHeldLock(t *testing.T) {
+	dir := t.TempDir()
+	d := open(t, file.Options{Dir: dir, LockTimeout: 50 * time.Millisecond})
+	put(t, d, "slot", "1", time.Now().Add(time.Hour))
+	release := holdLock(t, filepath.Join(filepath.Dir(pathOf(dir, "slot")), "lock"))
+	c := cache.Change{Put: []cache.Field{{Name: "a", Value: []byte("2")}}, Expires: time.Now().Add(time.Hour)}
+	for range 3 {
+		if applied, err := d.Change(t.Context(), "slot", c); err == nil || applied {
+			t.Errorf("Change under a foreign lock = %v without error", applied)
+		}
+	}
+	if v, err := d.Get(t.Context(), "slot", "a"); err != nil || string(v[0]) != "1" {
+		t.Errorf("Get under a foreign lock = %q, %v", v, err)
+	}
+	release()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for { // the goroutine that queued for the lock gives it back first
+		applied, err := d.Change(ctx, "slot", c)
+		if err == nil && applied {
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("Change after the lock was let go = %v, %v", applied, err)
+		}
+	}
+}

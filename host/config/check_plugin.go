@@ -1,0 +1,133 @@
+package config
+
+import (
+	"encoding/hex"
+	"fmt"
+	"net/textproto"
+	"slices"
+	"strings"
+
+	"github.com/authhost/authhost/host"
+)
+
+// identityPrefix begins the names of the headers that authhost alone sets.
+const identityPrefix = "X-Auth-Request-"
+
+// reservedHeaders belong to the connection, or to those who carry it.
+var reservedHeaders = []string{
+	"Connection", "Content-Length", "Cookie", "Host", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
+	"Proxy-Connection", "Set-Cookie", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+}
+
+// isReserved says whether a header, named canonically, is nobody's to
+// configure.
+func isReserved(name string) bool {
+	return strings.HasPrefix(name, identityPrefix) || slices.Contains(reservedHeaders, name) ||
+		strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "X-Original-")
+}
+
+// The bounds of a plugin's memory: one WebAssembly page, and half of what 32
+// bits address.
+const (
+	minMemory = 64 << 10
+	maxMemory = 2 << 30
+)
+
+func checkPlugins(r *report, plugins []Plugin) {
+	names := map[string]bool{}
+	for i := range plugins {
+		p, key := &plugins[i], fmt.Sprintf("plugins[%d]", i)
+		checkName(r, key+".name", p.Name, names)
+		if p.Module == "" {
+			r.add(key+".module", "is required")
+		}
+		p.SHA256 = strings.ToLower(p.SHA256)
+		if sum, err := hex.DecodeString(p.SHA256); p.SHA256 != "" && (err != nil || len(sum) != 32) {
+			r.add(key+".sha256", "must be 64 hexadecimal digits")
+		}
+		checkPluginHeaders(r, key+".headers", p.Headers)
+		checkLimits(r, key+".limits", &p.Limits)
+		checkUnbuilt(r, key, p)
+	}
+}
+
+// checkUnbuilt refuses what a plugin's entry may ask for one day.
+func checkUnbuilt(r *report, key string, p *Plugin) {
+	if p.Isolation == "request" {
+		r.add(key+".isolation", `"request" is not built yet; use none`)
+	} else {
+		oneOf(r, key+".isolation", p.Isolation, "none")
+	}
+	if len(p.Capabilities) > 0 {
+		r.add(key+".capabilities", "no capability is built yet; leave the list empty")
+	}
+	if p.MaxChanged != -1 {
+		r.add(key+".max_changed", "is not built yet; leave it at -1")
+	}
+	if len(p.PublicKeys) > 0 {
+		r.add(key+".public_keys", "signatures are not built yet; leave the list empty, sha256 pins a module")
+	}
+	if p.AllowDowngrade {
+		r.add(key+".allow_downgrade", "signatures are not built yet; leave it false")
+	}
+}
+
+// checkPluginHeaders judges the headers that a plugin may set and makes their
+// names canonical, in place.
+func checkPluginHeaders(r *report, key string, headers []string) {
+	for i, h := range headers {
+		k := fmt.Sprintf("%s[%d]", key, i)
+		headers[i] = textproto.CanonicalMIMEHeaderKey(h)
+		switch {
+		case !isToken(h):
+			r.add(k, "%q is not a header name", h)
+		case strings.Contains(h, "_"):
+			r.add(k, "%s: upstreams read _ and - alike, gateways do not; use -", h)
+		case isReserved(headers[i]):
+			r.add(k, "%s is not a plugin's to set", h)
+		case slices.Contains(headers[:i], headers[i]):
+			r.add(k, "%s is listed already", h)
+		}
+	}
+}
+
+func checkLimits(r *report, key string, l *Limits) {
+	if l.Memory < minMemory || l.Memory > maxMemory {
+		r.add(key+".memory", "must be from 64KiB to 2GiB")
+	}
+	positive(r, key+".time", l.Time)
+	notNegative(r, key+".instances", l.Instances)
+}
+
+func checkRoutes(r *report, c *Config) {
+	for i := range c.Routes {
+		route, key := &c.Routes[i], fmt.Sprintf("routes[%d]", i)
+		if route.Path.String() == "" {
+			r.add(key+".path", "is required")
+		}
+		if route.Realm != "" && !slices.ContainsFunc(c.Realms, func(realm Realm) bool { return realm.Name == route.Realm }) {
+			r.add(key+".realm", "there is no realm %q", route.Realm)
+		}
+		checkHosts(r, key+".hosts", route.Hosts)
+		for j, m := range route.Methods {
+			if !isMethod(m) {
+				r.add(fmt.Sprintf("%s.methods[%d]", key, j), "%q is not a method in upper case", m)
+			}
+		}
+		for j, name := range route.Plugins {
+			k := fmt.Sprintf("%s.plugins[%d]", key, j)
+			if !slices.ContainsFunc(c.Plugins, func(p Plugin) bool { return p.Name == name }) {
+				r.add(k, "there is no plugin %q", name)
+			} else if slices.Contains(route.Plugins[:j], name) {
+				r.add(k, "%q is listed already", name)
+			}
+		}
+		oneOf(r, key+".default", route.Default, DefaultAllow, DefaultDeny)
+		if route.Authenticate == host.None && len(route.Plugins) > 0 {
+			r.add(key+".plugins", "authenticate: none asks no plugin; use optional to let them see anonymous requests")
+		}
+		if route.Authenticate == host.None && route.Default == DefaultDeny && r.has(key+".default") {
+			r.add(key+".default", "authenticate: none lets every request pass; deny would not count")
+		}
+	}
+}

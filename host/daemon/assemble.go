@@ -1,0 +1,126 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"slices"
+
+	"github.com/authhost/authhost/host"
+	"github.com/authhost/authhost/host/admin"
+	"github.com/authhost/authhost/host/config"
+)
+
+// assembly is everything that one configuration stands for, put together. It
+// is immutable once it serves.
+type assembly struct {
+	config    *config.Config
+	realms    map[string]*realm
+	plugins   map[string]*loaded
+	operators admin.Operators
+	proxy     http.Handler // nil without a listener for it
+	snapshot  *host.Snapshot
+}
+
+// assemble makes everything that c stands for, using again what running has
+// and c still wants. On an error running is as it was.
+func (d *Daemon) assemble(ctx context.Context, c *config.Config, running *assembly) (*assembly, error) {
+	if running == nil {
+		running = &assembly{}
+	}
+	next := &assembly{config: c}
+	var err error
+	if next.operators, err = d.readOperators(c); err != nil {
+		return nil, err
+	}
+	if next.proxy, err = d.makeProxy(c, running); err != nil {
+		return nil, err
+	}
+	if next.realms, err = d.makeRealms(ctx, c, running.realms); err != nil {
+		return nil, err
+	}
+	if next.plugins, err = d.loadPlugins(ctx, c, running.plugins); err != nil {
+		for _, r := range next.realmsMissingFrom(running) {
+			r.stop()
+		}
+		return nil, err
+	}
+	next.snapshot = next.makeSnapshot()
+	if running.snapshot != nil {
+		next.snapshot.Generation = running.snapshot.Generation + 1
+	}
+	return next, nil
+}
+
+func (d *Daemon) readOperators(c *config.Config) (admin.Operators, error) {
+	if c.Operator == nil {
+		return admin.Operators{}, nil
+	}
+	content, err := os.ReadFile(c.Operator.TokenFile)
+	if err != nil {
+		return admin.Operators{}, c.Problem("operator.token_file", err)
+	}
+	d.watcher.applied(c.Operator.TokenFile, content)
+	operators, err := admin.ParseOperators(content)
+	if err != nil {
+		return operators, c.Problem("operator.token_file", fmt.Errorf("%s: %w", c.Operator.TokenFile, err))
+	}
+	return operators, nil
+}
+
+// makeSnapshot binds routes to realms and plugins.
+func (a *assembly) makeSnapshot() *host.Snapshot {
+	s := &host.Snapshot{TrustedProxies: a.config.TrustedProxies, PluginHeaders: pluginHeaders(a.config)}
+	for _, r := range a.config.Realms {
+		s.Realms = append(s.Realms, a.realms[r.Name].host)
+	}
+	for _, r := range a.config.Routes {
+		route := host.Route{
+			Pattern: r.Path, Realm: r.Realm, Hosts: r.Hosts, Methods: r.Methods,
+			Authenticate: r.Authenticate, AllowDefault: r.Default == config.DefaultAllow,
+		}
+		for _, name := range r.Plugins {
+			route.Plugins = append(route.Plugins, a.plugins[name].version.Host())
+		}
+		s.Routes = append(s.Routes, route)
+	}
+	return s
+}
+
+// files returns what to watch.
+func (a *assembly) files() []string {
+	files := a.config.Files()
+	for _, p := range a.config.Plugins {
+		files = append(files, p.Module)
+	}
+	slices.Sort(files)
+	return slices.Compact(files)
+}
+
+// realmsMissingFrom returns the realms of a that b does not use.
+func (a *assembly) realmsMissingFrom(b *assembly) []*realm {
+	var list []*realm
+	for _, name := range slices.Sorted(maps.Keys(a.realms)) {
+		if r := a.realms[name]; b == nil || b.realms[name] != r {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+// ready is the readiness check of the key sets.
+func (a *assembly) keySetsReady(ctx context.Context) error {
+	var away []error
+	for _, name := range slices.Sorted(maps.Keys(a.realms)) {
+		for _, issuer := range a.realms[name].tokens.Ready(ctx) {
+			away = append(away, fmt.Errorf("realm %s: no key set of %s", name, issuer))
+		}
+	}
+	if err := errors.Join(away...); err != nil {
+		return &host.Error{Kind: host.Unavailable, Public: "not loaded", Cause: err}
+	}
+	return nil
+}

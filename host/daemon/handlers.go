@@ -1,0 +1,74 @@
+package daemon
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"github.com/authhost/authhost/host"
+	"github.com/authhost/authhost/host/admin"
+	"github.com/authhost/authhost/host/audit"
+	"github.com/authhost/authhost/host/config"
+	"github.com/authhost/authhost/host/edge"
+)
+
+// endpoint is one listener to be opened.
+type endpoint struct {
+	name, addr string
+	server     *http.Server
+}
+
+// handlers returns what is served where.
+func (d *Daemon) handlers() []endpoint {
+	c := d.current.config
+	own := http.NewServeMux()
+	own.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		edge.Fail(w, &host.Error{Kind: host.NotFound, Public: "no such endpoint"})
+	})
+	list := []endpoint{
+		{"public", c.Listen.Public, edge.NewServer(d.edge.Public(own), d.log)},
+		{"admin", c.Listen.Admin, edge.NewServer(d.adminHandler(), d.log)},
+		{"telemetry", c.Listen.Telemetry, edge.NewServer(d.telemetryHandler(), d.log)},
+	}
+	if c.Listen.Proxy == "" {
+		return list
+	}
+	proxy := func(w http.ResponseWriter, r *http.Request) { d.serving.Load().proxy.ServeHTTP(w, r) }
+	return append(list, endpoint{"proxy", c.Listen.Proxy, edge.NewStreamServer(http.HandlerFunc(proxy), d.log)})
+}
+
+// makeProxy returns the reverse proxy of a configuration: that of running
+// while the upstream is the same, nil without a listener for it.
+func (d *Daemon) makeProxy(c *config.Config, running *assembly) (http.Handler, error) {
+	if c.Listen.Proxy == "" {
+		return nil, nil
+	}
+	if running.proxy != nil && running.config.Upstream == c.Upstream {
+		return running.proxy, nil
+	}
+	upstream, err := url.Parse(c.Upstream)
+	if err != nil {
+		return nil, c.Problem("upstream", err)
+	}
+	proxy, err := d.edge.Proxy(upstream)
+	if err != nil {
+		return nil, c.Problem("upstream", err)
+	}
+	return proxy, nil
+}
+
+func (d *Daemon) adminHandler() http.Handler {
+	return admin.New(admin.Options{
+		Operators: func() admin.Operators { return d.serving.Load().operators },
+		Reload:    d.Reload,
+		Fail:      edge.Fail,
+		Log:       d.log,
+	})
+}
+
+func (d *Daemon) telemetryHandler() http.Handler {
+	return d.audit.Handler(audit.Telemetry{Checks: []audit.Check{
+		{Name: "cache", Ask: d.store.ready},
+		{Name: "key sets", Ask: func(ctx context.Context) error { return d.serving.Load().keySetsReady(ctx) }},
+	}})
+}

@@ -1,0 +1,128 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/authhost/authhost/host"
+	"github.com/authhost/authhost/host/config"
+	"github.com/authhost/authhost/host/credential"
+	"github.com/authhost/authhost/host/session"
+	"github.com/authhost/authhost/host/token"
+)
+
+// firstLoad bounds how long a reload waits for key sets that are new, so that
+// requests do not meet a realm that cannot judge them yet.
+const firstLoad = 5 * time.Second
+
+// realm is one tenant's rooms, and the goroutine that keeps its keys fresh.
+type realm struct {
+	entry    config.Realm
+	tokens   *token.Validator
+	sessions *session.Store
+	host     *host.Realm
+	cancel   context.CancelFunc
+	ended    chan struct{}
+}
+
+// stop ends the realm's goroutine.
+func (r *realm) stop() {
+	r.cancel()
+	<-r.ended
+}
+
+// makeRealms makes the realms of a configuration, using again those that are
+// as they were.
+func (d *Daemon) makeRealms(ctx context.Context, c *config.Config, running map[string]*realm) (map[string]*realm, error) {
+	next := &assembly{realms: make(map[string]*realm, len(c.Realms))}
+	for i, entry := range c.Realms {
+		old := running[entry.Name]
+		if old != nil && reflect.DeepEqual(old.entry, entry) {
+			next.realms[entry.Name] = old
+			continue
+		}
+		r, err := d.makeRealm(entry, old)
+		if err != nil {
+			for _, r := range next.realmsMissingFrom(&assembly{realms: running}) {
+				r.stop()
+			}
+			key := fmt.Sprintf("realms[%d]", i)
+			if wrong, ok := errors.AsType[*token.ConfigError](err); ok {
+				return nil, c.Problem(key+"."+wrong.Key, errors.New(wrong.Problem))
+			}
+			return nil, c.Problem(key, err)
+		}
+		next.realms[entry.Name] = r
+		if running != nil {
+			r.awaitKeys(ctx)
+		}
+	}
+	return next.realms, nil
+}
+
+func (d *Daemon) makeRealm(entry config.Realm, old *realm) (*realm, error) {
+	r := &realm{entry: entry, ended: make(chan struct{})}
+	var err error
+	if r.tokens, err = token.New(d.tokenOptions(entry, old)); err != nil {
+		return nil, err
+	}
+	var life time.Duration
+	for _, i := range entry.Issuers {
+		life = max(life, i.MaxTokenLife+i.Leeway)
+	}
+	if r.sessions, err = session.New(session.Options{
+		Realm: entry.Name, Cache: d.cache, Now: d.now, Logger: d.log, TokenLife: life,
+		Idle: entry.Session.Idle, Absolute: entry.Session.Absolute, OutliveToken: entry.Session.OutliveToken,
+	}); err != nil {
+		return nil, err
+	}
+	var sources []credential.Source
+	for _, s := range entry.Credentials {
+		sources = append(sources, credential.Source{Header: s.Header, Cookie: s.Cookie, Query: s.Query, Paths: s.Paths})
+	}
+	finder, err := credential.New(credential.Options{Sources: sources})
+	if err != nil {
+		return nil, err
+	}
+	r.host = &host.Realm{Name: entry.Name, Hosts: entry.Hosts, Finder: finder, Tokens: r.tokens, Sessions: r.sessions, Revoked: r.sessions}
+
+	ctx, cancel := context.WithCancel(context.Background())
+	r.cancel = cancel
+	go func() {
+		defer close(r.ended)
+		r.tokens.Run(ctx)
+	}()
+	return r, nil
+}
+
+func (d *Daemon) tokenOptions(entry config.Realm, old *realm) token.Options {
+	o := token.Options{Realm: entry.Name, Now: d.now, Logger: d.log}
+	if old != nil {
+		o.Previous = old.tokens
+	}
+	for _, i := range entry.Issuers {
+		o.Issuers = append(o.Issuers, token.IssuerOptions{
+			Issuer: i.Issuer, Audiences: i.Audiences, Algorithms: i.Algorithms,
+			JWKSURL: i.JWKSURL, JWKSFile: i.JWKSFile, SecretFile: i.SecretFile,
+			JWKSMaxAge: i.JWKSMaxAge, MaxTokenLife: i.MaxTokenLife, RolesClaim: i.RolesClaim, Leeway: i.Leeway,
+			SkipRevocation: i.Revocation == config.RevocationInsecureSkip,
+		})
+	}
+	return o
+}
+
+// awaitKeys waits until every key set is there, for a while.
+func (r *realm) awaitKeys(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, firstLoad)
+	defer cancel()
+	for len(r.tokens.Ready(ctx)) > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,143 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/authhost/authhost/host"
+	"github.com/authhost/authhost/host/config"
+)
+
+// drainTime bounds how long what a reload replaced is kept for the requests
+// that still use it.
+const drainTime = 30 * time.Second
+
+// keepCurrent is the one goroutine that makes assemblies, each from the one
+// before, so that no reload loses another. It ends with ctx.
+func (d *Daemon) keepCurrent(ctx context.Context) {
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case answer := <-d.reloads:
+			answer <- d.reloadConfig(ctx)
+		case <-tick.C:
+			changed := d.watcher.poll()
+			if len(changed) == 0 {
+				continue
+			}
+			d.log.LogAttrs(ctx, slog.LevelInfo, "files changed", slog.Any("files", changed))
+			if slices.ContainsFunc(changed, func(f string) bool { return slices.Contains(d.current.config.Files(), f) }) {
+				d.reloadConfig(ctx)
+			} else {
+				d.rebuild(ctx, d.current.config)
+			}
+		}
+	}
+}
+
+// Reload reads the configuration again and applies it whole or not at all. It
+// returns when the new one is in force, or why it is not.
+func (d *Daemon) Reload(ctx context.Context) error {
+	answer := make(chan error, 1)
+	select {
+	case d.reloads <- answer:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (d *Daemon) reloadConfig(ctx context.Context) error {
+	next, err := d.readConfig()
+	if err == nil {
+		err = config.RestartNeeded(d.current.config, next)
+	}
+	if err == nil {
+		err = d.rebuild(ctx, next)
+	}
+	d.reported("config", err)
+	if err != nil {
+		d.log.LogAttrs(ctx, slog.LevelError, "configuration refused, the last good one is in force", slog.Any("reason", err))
+		return err
+	}
+	d.log.LogAttrs(ctx, slog.LevelInfo, "configuration applied", slog.Uint64("generation", d.current.snapshot.Generation))
+	return nil
+}
+
+// readConfig reads the configuration. Its hash is taken first: a change in
+// between is then seen by the next poll.
+func (d *Daemon) readConfig() (*config.Config, error) {
+	if content, err := os.ReadFile(d.file); err == nil {
+		d.watcher.applied(d.file, content)
+	}
+	return config.Load(d.file, d.environ)
+}
+
+// rebuild makes an assembly from c, puts it in the place of the current one,
+// and hands what is no longer used to the drain.
+func (d *Daemon) rebuild(ctx context.Context, c *config.Config) error {
+	next, err := d.assemble(ctx, c, d.current)
+	if err != nil {
+		return err
+	}
+	d.watcher.watch(next.files())
+	d.adopt(ctx, next)
+	return nil
+}
+
+// adopt puts next in the place of the current assembly.
+func (d *Daemon) adopt(ctx context.Context, next *assembly) {
+	old := d.current
+	d.current = next
+	d.serving.Store(next)
+	previous := d.pipeline.Swap(next.snapshot)
+	if old == nil {
+		return
+	}
+	select {
+	case d.retired <- retirement{snapshot: previous, plugins: missingFrom(old.plugins, next.plugins), realms: old.realmsMissingFrom(next)}:
+	case <-ctx.Done():
+	}
+}
+
+// retirement is what one swap took out of service.
+type retirement struct {
+	snapshot *host.Snapshot
+	plugins  []*loaded
+	realms   []*realm
+}
+
+// drain closes what was retired, in order: once a snapshot is idle, so is
+// every one before it. It ends with ctx.
+func (d *Daemon) drain(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case r := <-d.retired:
+			late := time.NewTimer(drainTime)
+			select {
+			case <-r.snapshot.Idle():
+			case <-late.C:
+				d.log.LogAttrs(ctx, slog.LevelWarn, "requests still use what a reload replaced; it is closed now", slog.Uint64("generation", r.snapshot.Generation))
+			case <-ctx.Done():
+			}
+			late.Stop()
+			closePlugins(context.WithoutCancel(ctx), d.log, r.plugins)
+			for _, r := range r.realms {
+				r.stop()
+			}
+		}
+	}
+}

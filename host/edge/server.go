@@ -1,0 +1,44 @@
+package edge
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// Limits of every listener.
+const (
+	maxHeader     = 64 << 10 // bytes
+	maxOwnBody    = 64 << 10 // bytes, of what our own endpoints read
+	headerTimeout = 10 * time.Second
+	readTimeout   = 30 * time.Second
+	writeTimeout  = 60 * time.Second
+	idleTimeout   = 120 * time.Second
+)
+
+// NewServer returns a server for our own endpoints: bounded in time, headers
+// and bodies. A handler that streams lifts its write deadline by
+// http.ResponseController. What the server itself complains of goes to log;
+// nil: nowhere.
+func NewServer(h http.Handler, log *slog.Logger) *http.Server {
+	s := NewStreamServer(http.MaxBytesHandler(h, maxOwnBody), log)
+	s.ReadTimeout, s.WriteTimeout = readTimeout, writeTimeout
+	return s
+}
+
+// NewStreamServer returns a server for what is proxied: bodies are of any
+// length, and neither they nor answers are bounded in time.
+func NewStreamServer(h http.Handler, log *slog.Logger) *http.Server {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		// Without this, net/http answers "OPTIONS *" by a 200 of its own.
+		DisableGeneralOptionsHandler: true,
+	}
+}

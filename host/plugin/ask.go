@@ -1,0 +1,108 @@
+package plugin
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/authhost/authhost/abi"
+	"github.com/authhost/authhost/host"
+)
+
+// defaultReason is the reason of a deny for which the guest gave none.
+const defaultReason = "denied"
+
+// Choose asks on_credential. An error is a [*host.Error] of kind Unavailable;
+// its cause is for the log alone.
+func (p *Plugin) Choose(ctx context.Context, c *host.Call) (host.Choice, error) {
+	a, _, err := p.ask(ctx, abi.OnCredential, c)
+	if err != nil {
+		return host.Choice{}, err
+	}
+	return host.Choice{Effect: effect(a.Code), Candidate: a.Candidate, Reason: a.Reason}, nil
+}
+
+// Authorize asks on_authorize. An error is a [*host.Error] of kind
+// Unavailable; its cause is for the log alone.
+func (p *Plugin) Authorize(ctx context.Context, c *host.Call) (host.Opinion, error) {
+	a, headers, err := p.ask(ctx, abi.OnAuthorize, c)
+	if err != nil {
+		return host.Opinion{}, err
+	}
+	o := host.Opinion{Effect: effect(a.Code), Reason: a.Reason, Headers: headers}
+	if a.Code == abi.CodeNo {
+		o.Kind = denyKind(a.Status)
+		if o.Reason == "" {
+			o.Reason = defaultReason
+		}
+	}
+	return o, nil
+}
+
+func effect(c abi.Code) host.Effect {
+	switch c {
+	case abi.CodeYes:
+		return host.Allow
+	case abi.CodeNo:
+		return host.Deny
+	}
+	return host.Abstain
+}
+
+func denyKind(status int) host.Kind {
+	switch status {
+	case 401:
+		return host.Unauthenticated
+	case 404:
+		return host.NotFound
+	case 429:
+		return host.TooManyRequests
+	}
+	return host.Forbidden
+}
+
+// ask borrows an instance for one call, judges the answer and counts what
+// came of it.
+func (p *Plugin) ask(ctx context.Context, hook abi.Hook, c *host.Call) (a abi.Answer, headers []host.Header, err error) {
+	i, err := p.acquire(ctx)
+	if err != nil {
+		return a, nil, p.failed(hook, err)
+	}
+	m := p.opts.Metrics
+	if m == nil {
+		a, err = i.ask(hook, c)
+	} else {
+		start := p.opts.Now()
+		a, err = i.ask(hook, c)
+		m.PluginCall(p.opts.Name, hook.String(), p.opts.Now().Sub(start))
+	}
+	if err == nil {
+		headers, err = p.judge(hook, a, c)
+	}
+	p.release(i, err == nil)
+	if err != nil {
+		return abi.Answer{}, nil, p.failed(hook, err)
+	}
+	return a, headers, nil
+}
+
+// judge refuses what an answer of the right form may not say, and returns its
+// headers as the host knows them.
+func (p *Plugin) judge(hook abi.Hook, a abi.Answer, c *host.Call) ([]host.Header, error) {
+	if a.HasCandidate && a.Candidate >= len(c.Candidates) {
+		return nil, fmt.Errorf("%s chose candidate %d of %d", hook, a.Candidate, len(c.Candidates))
+	}
+	if len(a.Headers) == 0 {
+		return nil, nil
+	}
+	return p.headers(a.Headers, a.Code == abi.CodeNo)
+}
+
+// failed counts and logs a call that has no answer, and makes its error.
+func (p *Plugin) failed(hook abi.Hook, cause error) error {
+	if m := p.opts.Metrics; m != nil {
+		m.PluginError(p.opts.Name, hook.String())
+	}
+	p.say(&p.failures, slog.LevelError, "plugin failed", slog.String("hook", hook.String()), slog.String("error", cause.Error()))
+	return &host.Error{Kind: host.Unavailable, Public: "plugin " + p.opts.Name + " failed", Cause: cause}
+}

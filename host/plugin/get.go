@@ -1,0 +1,170 @@
+package plugin
+
+import (
+	"encoding/json"
+	"math"
+	"net/textproto"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/authhost/authhost/abi"
+	"github.com/authhost/authhost/host"
+)
+
+// maxName bounds, in bytes, the name of what get is asked for.
+const maxName = 1024
+
+// hiddenHeaders may hold a credential's value whatever the configuration says.
+var hiddenHeaders = []string{
+	"Authorization", "Proxy-Authorization", "Cookie",
+	"X-Forwarded-Uri", "X-Original-Url", "X-Original-Uri", "X-Envoy-Original-Path", "X-Rewrite-Url",
+}
+
+// lookup finds what get was asked for. What is not there and what a plugin
+// may not see look the same.
+func (i *instance) lookup(kind abi.Kind, name string, index uint32) ([]byte, bool) {
+	if kind == abi.GetField {
+		if index > math.MaxUint16 {
+			return nil, false
+		}
+		return i.frameField(abi.Field(index))
+	}
+	c := i.call
+	if c == nil || len(name) > maxName {
+		return nil, false
+	}
+	var s string
+	var ok bool
+	switch kind {
+	case abi.GetHeader:
+		s, ok = header(c, name, index)
+	case abi.GetCookie:
+		s, ok = cookie(c, name, index)
+	case abi.GetQuery:
+		s, ok = query(c, name, index)
+	case abi.GetClaim:
+		if c.Identity == nil || index > 0 {
+			return nil, false
+		}
+		return claim(c.Identity.Claims, name)
+	}
+	if !ok || secret(c, s) {
+		return nil, false
+	}
+	i.scratch = append(i.scratch[:0], s...)
+	return i.scratch, true
+}
+
+// names says whether a credential of the request has that source and name.
+func names(c *host.Call, source host.Source, name string) bool {
+	return slices.ContainsFunc(c.Found, func(f host.Credential) bool {
+		return f.Source == source && strings.EqualFold(f.Name, name)
+	})
+}
+
+// secret says whether s holds the value of a credential: a copy of it in a
+// place that nobody configured is not for plugins either.
+func secret(c *host.Call, s string) bool {
+	return slices.ContainsFunc(c.Found, func(f host.Credential) bool {
+		return f.Value != "" && strings.Contains(s, f.Value)
+	})
+}
+
+func header(c *host.Call, name string, index uint32) (string, bool) {
+	name = textproto.CanonicalMIMEHeaderKey(name)
+	if slices.Contains(hiddenHeaders, name) || names(c, host.FromHeader, name) {
+		return "", false
+	}
+	values := c.Request.Header[name]
+	if uint64(index) >= uint64(len(values)) {
+		return "", false
+	}
+	return values[index], true
+}
+
+// cookie reads the Cookie headers as RFC 6265, section 4.2.1, writes them;
+// quotes around a value are part of it.
+func cookie(c *host.Call, name string, index uint32) (string, bool) {
+	if names(c, host.FromCookie, name) {
+		return "", false
+	}
+	for _, line := range c.Request.Header["Cookie"] {
+		for pair := range strings.SplitSeq(line, ";") {
+			key, value, _ := strings.Cut(pair, "=")
+			if strings.TrimSpace(key) != name {
+				continue
+			}
+			if index == 0 {
+				return strings.TrimSpace(value), true
+			}
+			index--
+		}
+	}
+	return "", false
+}
+
+// query reads a parameter of the query, from which credentials were struck
+// out. A pair with a broken escape is passed over.
+func query(c *host.Call, name string, index uint32) (string, bool) {
+	if names(c, host.FromQuery, name) {
+		return "", false
+	}
+	for pair := range strings.SplitSeq(c.Query, "&") {
+		key, value, _ := strings.Cut(pair, "=")
+		if pair == "" {
+			continue
+		}
+		if k, err := url.QueryUnescape(key); err != nil || k != name {
+			continue
+		}
+		v, err := url.QueryUnescape(value)
+		if err != nil {
+			continue
+		}
+		if index == 0 {
+			return v, true
+		}
+		index--
+	}
+	return "", false
+}
+
+// claim returns a claim by name or by JSON Pointer (RFC 6901): a string as it
+// is, anything else as JSON.
+func claim(claims map[string]any, name string) ([]byte, bool) {
+	var found any = claims
+	if pointer, ok := strings.CutPrefix(name, "/"); ok {
+		for token := range strings.SplitSeq(pointer, "/") {
+			if found, ok = step(found, unescape.Replace(token)); !ok {
+				return nil, false
+			}
+		}
+	} else if found, ok = claims[name]; !ok {
+		return nil, false
+	}
+	if s, ok := found.(string); ok {
+		return []byte(s), true
+	}
+	b, err := json.Marshal(found)
+	return b, err == nil
+}
+
+var unescape = strings.NewReplacer("~1", "/", "~0", "~")
+
+// step follows one reference token of a JSON Pointer.
+func step(in any, token string) (any, bool) {
+	switch in := in.(type) {
+	case map[string]any:
+		v, ok := in[token]
+		return v, ok
+	case []any:
+		n, err := strconv.ParseUint(token, 10, 31)
+		if err != nil || n >= uint64(len(in)) || strconv.FormatUint(n, 10) != token {
+			return nil, false
+		}
+		return in[n], true
+	}
+	return nil, false
+}

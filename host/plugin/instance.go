@@ -1,0 +1,260 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/authhost/authhost/abi"
+	"github.com/authhost/authhost/host"
+	"github.com/tetratelabs/wazero/api"
+)
+
+// maxTrace bounds, in bytes, what is kept of the engine's account of a trap.
+const maxTrace = 4096
+
+var errTime = errors.New("took longer than its time limit")
+
+// refusal is a plugin's no to its configuration, or its failure to answer.
+type refusal struct{ cause error }
+
+func (r *refusal) Error() string { return r.cause.Error() }
+func (r *refusal) Unwrap() error { return r.cause }
+
+// instance is one instance of a module. Whoever borrowed it from the pool has
+// it alone; kill may be called by anyone.
+type instance struct {
+	plugin *Plugin
+	ctx    *instanceContext
+	cancel context.CancelFunc
+	timer  *time.Timer
+	killed atomic.Bool
+	entry  atomic.Value // api.Module: what hooks are called through, once started
+
+	module api.Module
+	memory api.Memory
+	buffer uint32 // where frames and answers go
+	length uint32
+	funcs  [abi.OnAuthorize + 1]api.Function
+	stack  [1]uint64
+
+	hook    abi.Hook   // being asked, else 0
+	call    *host.Call // being asked about, else nil
+	entries int        // calls of host functions, in this call
+	wall    time.Time  // the guest's clocks stand still within a call
+	nano    int64
+	scratch []byte
+
+	whole      []byte // the call's frame with nothing lazy, if wholeValid
+	wholeLen   int
+	wholeValid bool
+}
+
+// instanceContext is what the engine and host functions are given with every
+// call: made once per instance, it carries the instance and ends it.
+type instanceContext struct {
+	context.Context
+	instance *instance
+}
+
+type instanceKey struct{}
+
+// Value knows the instance alone; what embeds it is never asked.
+func (c *instanceContext) Value(key any) any {
+	if key == (instanceKey{}) {
+		return c.instance
+	}
+	return nil
+}
+
+func newInstance(p *Plugin) *instance {
+	i := &instance{plugin: p}
+	ctx, cancel := context.WithCancel(context.Background())
+	i.ctx, i.cancel = &instanceContext{ctx, i}, cancel
+	i.timer = time.AfterFunc(time.Hour, i.kill)
+	i.timer.Stop()
+	return i
+}
+
+// kill ends the call under way at its next checkpoint.
+func (i *instance) kill() {
+	i.killed.Store(true)
+	i.cancel()
+	i.closeEntry()
+}
+
+func (i *instance) closeEntry() {
+	if m, ok := i.entry.Load().(api.Module); ok {
+		// Closing what was closed already is no error.
+		_ = m.CloseWithExitCode(context.Background(), 1)
+	}
+}
+
+func (i *instance) close() {
+	i.timer.Stop()
+	i.closeEntry()
+	if i.module != nil {
+		_ = i.module.Close(context.Background())
+	}
+	i.cancel()
+}
+
+// timed runs f, kills the instance if that takes longer than limit, and turns
+// what went wrong into an error that says what and where in a bounded text.
+func (i *instance) timed(limit time.Duration, f func() error) (err error) {
+	i.timer.Reset(limit)
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the host panicked: %v", r)
+		}
+		if !i.timer.Stop() || i.killed.Load() {
+			err = errTime
+		}
+	}()
+	return f()
+}
+
+// start makes the module's instance, finds its buffer and configures it.
+func (i *instance) start() error {
+	i.tick(i.plugin.opts.Now())
+	limit := max(startFactor*i.plugin.opts.Limits.Time, minStart)
+	configuring := false
+	err := i.timed(limit, func() error {
+		if err := i.instantiate(); err != nil {
+			return err
+		}
+		configuring = true
+		return i.configure()
+	})
+	if err != nil && configuring {
+		return &refusal{err}
+	}
+	if err != nil || i.plugin.entry == nil {
+		return err
+	}
+	return i.enter()
+}
+
+// enter has the hooks called through an entry from now on.
+func (i *instance) enter() error {
+	m, err := i.plugin.entry.instantiate(context.Background(), i.plugin.runtime, i.module)
+	if err != nil {
+		return trap("link", err)
+	}
+	i.entry.Store(m)
+	if i.killed.Load() { // by Close, before there was an entry to close
+		return errTime
+	}
+	for _, h := range i.plugin.hooks {
+		i.funcs[h] = m.ExportedFunction(h.String())
+	}
+	return nil
+}
+
+func (i *instance) instantiate() error {
+	p := i.plugin
+	var err error
+	if i.module, err = p.runtime.InstantiateModule(i.ctx, p.compiled, i.wasiConfig()); err != nil {
+		return trap("instantiate", err)
+	}
+	if i.memory = i.module.ExportedMemory(memoryExport); i.memory == nil {
+		return fmt.Errorf("no memory")
+	}
+	if init := i.module.ExportedFunction(initializeExport); init != nil {
+		if err := init.CallWithStack(i.ctx, nil); err != nil {
+			return trap(initializeExport, err)
+		}
+	}
+	if err := i.module.ExportedFunction(abi.BufferExport).CallWithStack(i.ctx, i.stack[:]); err != nil {
+		return trap(abi.BufferExport, err)
+	}
+	i.buffer, i.length = uint32(i.stack[0]>>32), uint32(i.stack[0])
+	if i.length < abi.MinBuffer {
+		return fmt.Errorf("%s offers %d bytes, %d are needed", abi.BufferExport, i.length, abi.MinBuffer)
+	}
+	if _, ok := i.memory.Read(i.buffer, i.length); !ok {
+		return fmt.Errorf("%s offers %d bytes at %d, which is not within memory", abi.BufferExport, i.length, i.buffer)
+	}
+	for _, h := range p.hooks {
+		i.funcs[h] = i.module.ExportedFunction(h.String())
+	}
+	return nil
+}
+
+func (i *instance) configure() error {
+	if i.funcs[abi.Configure] == nil {
+		return nil
+	}
+	a, err := i.exchange(abi.Configure, nil)
+	if err != nil {
+		return err
+	}
+	if a.Code == abi.CodeNo {
+		if a.Reason == "" {
+			a.Reason = "no reason given"
+		}
+		return errors.New(a.Reason)
+	}
+	return nil
+}
+
+// ask puts one call to a hook, within the time limit.
+func (i *instance) ask(hook abi.Hook, c *host.Call) (a abi.Answer, err error) {
+	i.tick(c.Now)
+	err = i.timed(i.plugin.opts.Limits.Time, func() error {
+		a, err = i.exchange(hook, c)
+		return err
+	})
+	return a, err
+}
+
+// exchange writes the frame, runs the hook and copies its answer out.
+func (i *instance) exchange(hook abi.Hook, c *host.Call) (abi.Answer, error) {
+	i.hook, i.call, i.entries, i.wholeValid = hook, c, 0, false
+	defer i.leave()
+	// A view, to be taken anew for each use: memory may have grown.
+	view, ok := i.memory.Read(i.buffer, i.length)
+	if !ok {
+		return abi.Answer{}, fmt.Errorf("the buffer is not within memory")
+	}
+	i.stack[0] = uint64(i.writeFrame(view))
+	if err := i.funcs[hook].CallWithStack(i.ctx, i.stack[:]); err != nil {
+		return abi.Answer{}, trap(hook.String(), err)
+	}
+	code, n := abi.SplitResult(i.stack[0])
+	if n > i.length {
+		return abi.Answer{}, fmt.Errorf("%s answered %d bytes in a buffer of %d", hook, n, i.length)
+	}
+	if view, ok = i.memory.Read(i.buffer, n); !ok {
+		return abi.Answer{}, fmt.Errorf("%s: the answer is not within memory", hook)
+	}
+	return abi.ParseAnswer(hook, code, view)
+}
+
+// leave forgets the call. Room for a frame of usual size is kept.
+func (i *instance) leave() {
+	i.hook, i.call = 0, nil
+	if len(i.whole) > 1<<20 {
+		i.whole = nil
+	}
+}
+
+// tick moves the guest's clocks, which never go back.
+func (i *instance) tick(now time.Time) {
+	if now.IsZero() {
+		now = i.plugin.opts.Now()
+	}
+	i.wall = now
+	i.nano = max(i.nano, int64(now.Sub(i.plugin.epoch)))
+}
+
+// trap says where a guest ended and keeps a bounded part of the engine's
+// account, which names the guest's functions.
+func trap(where string, err error) error {
+	if f, ok := errors.AsType[fault](err); ok {
+		return fmt.Errorf("%s: %w", where, f)
+	}
+	return fmt.Errorf("%s: %s", where, clip(err.Error(), maxTrace))
+}

@@ -1,0 +1,111 @@
+package plugin
+
+import (
+	"crypto/rand"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// Defaults and bounds of [Limits], and the bound on a module's size.
+const (
+	DefaultMemory = 32 << 20              // bytes
+	MaxMemory     = 2 << 30               // bytes
+	DefaultTime   = 50 * time.Millisecond // of one call
+	MaxModule     = 64 << 20              // bytes
+
+	pageSize = 64 << 10
+	// A start (instantiate, _initialize, configure) may take startFactor
+	// times as long as a call, and minStart at least.
+	startFactor = 10
+	minStart    = time.Second
+	// maxWait is how long a call waits for a free instance.
+	maxWait = time.Second
+)
+
+// Limits bound what a plugin may use. A zero field means its default.
+type Limits struct {
+	Memory    int64         // bytes of linear memory of one instance; DefaultMemory
+	Time      time.Duration // of one call; DefaultTime
+	Instances int           // at once; GOMAXPROCS
+}
+
+// Metrics counts what plugins do. Its methods are called by many goroutines.
+type Metrics interface {
+	PluginCall(plugin, hook string, d time.Duration)
+	PluginError(plugin, hook string)
+}
+
+// Options describe one version of a plugin. Name and Module are required.
+type Options struct {
+	Name    string
+	Module  []byte   // the WebAssembly binary; not kept
+	Config  []byte   // JSON that configure is handed; may be empty
+	Headers []string // identity headers that the plugin may set
+	Limits  Limits
+
+	Cache   *Cache           // nil: compiled code is kept in memory and not shared
+	Logger  *slog.Logger     // nil: nothing is logged
+	Metrics Metrics          // nil: nothing is counted
+	Now     func() time.Time // nil: time.Now
+	Rand    io.Reader        // what guests draw random bytes from; nil: crypto/rand
+}
+
+// withDefaults returns the options with every default filled in, or why they
+// cannot be used.
+func (o Options) withDefaults() (Options, error) {
+	if o.Name == "" {
+		return o, fmt.Errorf("a plugin needs a name")
+	}
+	if len(o.Module) > MaxModule {
+		return o, fmt.Errorf("the module has %d bytes, %d are allowed", len(o.Module), MaxModule)
+	}
+	l := &o.Limits
+	if l.Memory == 0 {
+		l.Memory = DefaultMemory
+	}
+	if l.Memory < pageSize || l.Memory > MaxMemory {
+		return o, fmt.Errorf("limits.memory of %d bytes is not between %d and %d", l.Memory, pageSize, MaxMemory)
+	}
+	if l.Time == 0 {
+		l.Time = DefaultTime
+	}
+	if l.Time < 0 || l.Instances < 0 {
+		return o, fmt.Errorf("limits.time and limits.instances may not be negative")
+	}
+	if l.Instances == 0 {
+		l.Instances = runtime.GOMAXPROCS(0)
+	}
+	headers, err := declared(o.Headers)
+	if err != nil {
+		return o, err
+	}
+	o.Headers = headers
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Reader
+	} else {
+		o.Rand = &lockedReader{r: o.Rand}
+	}
+	return o, nil
+}
+
+// lockedReader lets the instances of a plugin share one reader.
+type lockedReader struct {
+	mu sync.Mutex
+	r  io.Reader
+}
+
+func (l *lockedReader) Read(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.r.Read(b)
+}

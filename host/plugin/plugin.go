@@ -1,0 +1,217 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/authhost/authhost/abi"
+	"github.com/authhost/authhost/host"
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+)
+
+// Plugin is one loaded version of a plugin. Its methods may be called by many
+// goroutines at once. Make one with [Load] and end it with [Plugin.Close].
+type Plugin struct {
+	opts     Options
+	hooks    []abi.Hook
+	runtime  wazero.Runtime
+	compiled wazero.CompiledModule
+	entry    *entry // nil where guests are interpreted
+	cache    *Cache // its own, else nil
+	epoch    time.Time
+	lines    limiter // what the guest says
+	failures limiter // what is said of it
+
+	idle    chan *instance
+	permits chan struct{} // one for each instance that may be made
+
+	mu   sync.Mutex
+	live map[*instance]struct{}
+
+	closing   chan struct{}
+	closeOnce sync.Once
+	drained   chan struct{} // closed once everything is freed
+	closeErr  error         // valid once drained
+	starts    atomic.Int64  // instances made so far
+}
+
+// LoadError says at which step a plugin was refused, and why. It is meant for
+// operators: it may hold the guest's own text.
+type LoadError struct {
+	Plugin string
+	Step   string // options, check, compile, start or configure
+	Cause  error
+}
+
+// Error returns everything that is known.
+func (e *LoadError) Error() string {
+	return fmt.Sprintf("plugin %s: %s: %v", e.Plugin, e.Step, e.Cause)
+}
+
+// Unwrap returns the cause.
+func (e *LoadError) Unwrap() error { return e.Cause }
+
+// Load checks a module, compiles it, starts one instance and has it accept
+// its configuration. Every error is a [*LoadError], and leaves nothing behind.
+// It starts no goroutine that outlives it.
+func Load(ctx context.Context, o Options) (*Plugin, error) {
+	fail := func(step string, err error) (*Plugin, error) {
+		return nil, &LoadError{Plugin: o.Name, Step: step, Cause: err}
+	}
+	module := o.Module
+	o, err := o.withDefaults()
+	if err != nil {
+		return fail("options", err)
+	}
+	o.Module = nil
+	module, err = guard(module)
+	if err != nil {
+		return fail("check", err)
+	}
+	p := &Plugin{
+		opts:    o,
+		epoch:   o.Now().Add(-time.Second),
+		idle:    make(chan *instance, o.Limits.Instances),
+		permits: make(chan struct{}, o.Limits.Instances),
+		live:    make(map[*instance]struct{}),
+		closing: make(chan struct{}),
+		drained: make(chan struct{}),
+	}
+	for range o.Limits.Instances {
+		p.permits <- struct{}{}
+	}
+	if p.opts.Cache == nil {
+		p.cache = &Cache{code: wazero.NewCompilationCache()}
+		p.opts.Cache = p.cache
+	}
+	step, err := p.open(ctx, module)
+	if err != nil {
+		p.Close(context.WithoutCancel(ctx))
+		return fail(step, err)
+	}
+	return p, nil
+}
+
+// open does what can fail of Load, and names the step that did.
+func (p *Plugin) open(ctx context.Context, module []byte) (step string, err error) {
+	ctx = context.WithoutCancel(ctx) // the engine would keep it
+	p.runtime = wazero.NewRuntimeWithConfig(ctx, engineConfig().
+		WithCompilationCache(p.opts.Cache.code).
+		WithMemoryLimitPages(uint32(p.opts.Limits.Memory/pageSize)).
+		WithCloseOnContextDone(true).
+		WithDebugInfoEnabled(false))
+	if err := seedTypes(ctx, p.opts.Cache, p.runtime); err != nil {
+		return "compile", err
+	}
+	if p.compiled, err = p.opts.Cache.compile(ctx, p.runtime, module); err != nil {
+		return "compile", err
+	}
+	if p.hooks, err = check(p.compiled); err != nil {
+		return "check", err
+	}
+	if native {
+		if p.entry, err = compileEntry(ctx, p.opts.Cache, p.hooks); err != nil {
+			return "compile", err
+		}
+	}
+	if _, err := wasi_snapshot_preview1.Instantiate(ctx, p.runtime); err != nil {
+		return "start", err
+	}
+	if err := exportHostFunctions(ctx, p.runtime); err != nil {
+		return "start", err
+	}
+	i, err := p.acquire(ctx)
+	if err != nil {
+		if _, refused := errors.AsType[*refusal](err); refused {
+			return "configure", err
+		}
+		return "start", err
+	}
+	p.release(i, true)
+	return "", nil
+}
+
+// Name returns the plugin's name.
+func (p *Plugin) Name() string { return p.opts.Name }
+
+// Headers returns the identity headers that the plugin may set, canonical.
+// The caller must not change the slice.
+func (p *Plugin) Headers() []string { return p.opts.Headers }
+
+// Hooks returns the names of the hooks that the module exports.
+func (p *Plugin) Hooks() []string {
+	names := make([]string, len(p.hooks))
+	for i, h := range p.hooks {
+		names[i] = h.String()
+	}
+	return names
+}
+
+// Host returns the plugin as a route uses it: with the hooks that the module
+// exports, the others nil.
+func (p *Plugin) Host() host.Plugin {
+	h := host.Plugin{Name: p.opts.Name}
+	if slices.Contains(p.hooks, abi.OnCredential) {
+		h.Chooser = p
+	}
+	if slices.Contains(p.hooks, abi.OnAuthorize) {
+		h.Authorizer = p
+	}
+	return h
+}
+
+// Close refuses new calls, waits until those under way have ended, by
+// themselves or at their time limit, and frees everything. When ctx ends
+// first the calls under way are ended at once, Close returns ctx's error and
+// the rest is freed as soon as they are gone. It may be called again.
+func (p *Plugin) Close(ctx context.Context) error {
+	p.closeOnce.Do(func() {
+		close(p.closing)
+		go p.drain()
+	})
+	select {
+	case <-p.drained:
+		return p.closeErr
+	case <-ctx.Done():
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for i := range p.live {
+			i.kill()
+		}
+		return ctx.Err()
+	}
+}
+
+// drain takes every instance and every permit out of the pool, then frees the
+// code. No instance is made any more, so the wait ends.
+func (p *Plugin) drain() {
+	defer close(p.drained)
+	for range cap(p.permits) {
+		select {
+		case i := <-p.idle:
+			p.discard(i)
+		case <-p.permits:
+		}
+	}
+	ctx := context.Background()
+	var errs []error
+	if p.entry != nil {
+		errs = append(errs, p.entry.close(ctx))
+	}
+	if p.runtime != nil {
+		errs = append(errs, p.runtime.Close(ctx))
+	}
+	if p.compiled != nil {
+		errs = append(errs, p.compiled.Close(ctx))
+	}
+	if p.cache != nil {
+		errs = append(errs, p.cache.Close())
+	}
+	p.closeErr = errors.Join(errs...)
+}

@@ -1,0 +1,192 @@
+package plugin_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/authhost/authhost/host"
+	"github.com/authhost/authhost/host/plugin"
+	. "github.com/authhost/authhost/host/plugin/wasmtest"
+)
+
+// settles waits until what comes reaches want: goroutines end a little after
+// what they did.
+func settles(t *testing.T, want int, what func() int) {
+	t.Helper()
+	got := what()
+	for range 500 {
+		if got <= want {
+			return
+		}
+		time.Sleep(2 * time.Millisecond)
+		got = what()
+	}
+	t.Errorf("%d left, want at most %d", got, want)
+}
+
+// Many callers, some of whose calls trap: each call gets its own answer, the
+// pool stays within its bound, and nothing is left behind.
+func TestHammer(t *testing.T) {
+	before := runtime.NumGoroutine()
+	const instances = 3
+	p := load(t, plugin.Options{
+		Module: hook(base(), "on_authorize", onCue(Op(Unreachable))).Encode(),
+		Limits: plugin.Limits{Instances: instances, Time: time.Minute},
+	})
+	var wg sync.WaitGroup
+	var trapped atomic.Int64
+	for g := range 16 {
+		wg.Go(func() {
+			for n := range 60 {
+				if (g+n)%5 == 0 {
+					_, err := p.Authorize(t.Context(), cue())
+					if err == nil || !strings.Contains(err.Error(), "unreachable") {
+						t.Errorf("got %v, want a trap", err)
+					}
+					trapped.Add(1)
+				} else if o, err := p.Authorize(t.Context(), call()); err != nil || o.Effect != host.Allow {
+					t.Errorf("got %+v, %v, want allow", o, err)
+				}
+				if now, _ := p.Instances(); now > instances {
+					t.Errorf("%d instances", now)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if _, ever := p.Instances(); ever > trapped.Load()+instances {
+		t.Errorf("%d instances were made for %d traps", ever, trapped.Load())
+	}
+	if err := p.Close(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if now, _ := p.Instances(); now != 0 {
+		t.Errorf("%d instances are left", now)
+	}
+	settles(t, before, runtime.NumGoroutine)
+}
+
+// Closing one plugin does not touch another of the same module and cache.
+func TestCloseTouchesNoOther(t *testing.T) {
+	module := hook(base(), "on_authorize").Encode()
+	a := load(t, plugin.Options{Module: module})
+	b := load(t, plugin.Options{Module: module})
+	for range 2 {
+		if err := a.Close(t.Context()); err != nil {
+			t.Error("close:", err)
+		}
+		_, err := a.Authorize(t.Context(), call())
+		fails(t, err, "closed")
+		allows(t, b)
+	}
+	allows(t, load(t, plugin.Options{Module: module}))
+}
+
+// Close waits for a call under way, which ends at its time limit.
+func TestAttackPlugin_call_still_running_at_close(t *testing.T) {
+	p, done := looping(t, 100*time.Millisecond)
+	if err := p.Close(context.Background()); err != nil {
+		t.Error("close:", err)
+	}
+	fails(t, <-done, "time limit")
+	if now, _ := p.Instances(); now != 0 {
+		t.Errorf("%d instances are left", now)
+	}
+}
+
+// When the time for closing is up, calls under way are ended whatever their
+// own limit.
+func TestCloseInAHurry(t *testing.T) {
+	p, done := looping(t, time.Hour)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := p.Close(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("close: %v", err)
+	}
+	if err := <-done; err == nil {
+		t.Error("the call had an answer")
+	}
+	if err := p.Close(context.Background()); err != nil {
+		t.Error("close:", err)
+	}
+}
+
+// looping returns a plugin one of whose calls loops.
+func looping(t *testing.T, limit time.Duration) (*plugin.Plugin, <-chan error) {
+	log, logger := newLogs()
+	body := Join(Const32(1), Const32(0), Const32(1), Call(0), Forever())
+	p := load(t, plugin.Options{
+		Module: hook(base(logImport), "on_authorize", onCue(body)).Encode(), Logger: logger, Limits: plugin.Limits{Time: limit, Instances: 2},
+	})
+	done := make(chan error, 1)
+	go func() {
+		_, err := p.Authorize(context.Background(), cue())
+		done <- err
+	}()
+	<-log.seen
+	return p, done
+}
+
+// A caller waits for an instance no longer than for its own request.
+func TestBusy(t *testing.T) {
+	log, logger := newLogs()
+	body := Join(Const32(1), Const32(0), Const32(1), Call(0), Forever())
+	p := load(t, plugin.Options{
+		Module: hook(base(logImport), "on_authorize", body).Encode(), Logger: logger, Limits: plugin.Limits{Time: time.Hour, Instances: 1},
+	})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.Authorize(context.Background(), call())
+	}()
+	<-log.seen
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := p.Authorize(ctx, call())
+	fails(t, err, "waiting for an instance")
+	if !errors.Is(err, context.Canceled) {
+		t.Error("the cause of", err, "is not kept")
+	}
+	_, err = p.Authorize(t.Context(), call())
+	fails(t, err, "all 1 instances were busy")
+	p.Close(ctx)
+	<-done
+}
+
+// What failed calls used comes back.
+func TestHostMemoryReturns(t *testing.T) {
+	// Takes all it may, touches the last page and traps.
+	const limit = 64 << 20
+	bomb := Join(Const32(limit>>16-pages), Op(0x40, 0), Op(Drop), Const32(limit-4), Const32(1), Op(0x36, 2, 0, Unreachable))
+	p := load(t, plugin.Options{
+		Module: hook(base(), "on_authorize", bomb).Encode(), Limits: plugin.Limits{Memory: limit, Time: time.Minute, Instances: 1},
+	})
+	heap := func() int {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc)
+	}
+	before := heap()
+	for range 30 {
+		_, err := p.Authorize(t.Context(), call())
+		fails(t, err, "unreachable")
+	}
+	settles(t, before+limit/2, heap)
+}
+
+// A refused load leaves nothing behind.
+func TestNoLeakOfRefusedLoads(t *testing.T) {
+	before := runtime.NumGoroutine()
+	for range 20 {
+		refused(t, plugin.Options{Module: hook(hook(base(), "on_authorize"), "configure", Op(Unreachable)).Encode()}, "configure", "unreachable")
+		refused(t, plugin.Options{Module: base().Encode()}, "check", "no hook")
+	}
+	settles(t, before, runtime.NumGoroutine)
+}

@@ -1,0 +1,21 @@
+// Package session keeps users' slots, and the sessions and revocations in
+// them, on a cache.
+//
+// One user is one slot, whose key is the user id. It holds a header (the
+// generation, not_before and flags), one field for each session and one for
+// each JWT that was logged out alone, so that whatever a credential is judged
+// by is read at one moment. A session counts only while it carries the
+// header's generation: logging a user out everywhere is one write of one
+// field, and a session found without its header does not count at all.
+//
+// Deadlines are stored in what they end and judged by the injected clock; the
+// cache's own expiry comes an hour later and is only a backstop. What the cache
+// cannot answer is an error of kind Unavailable, never a verdict: a cache that
+// is down, or a damaged record, logs nobody out.
+//
+// A session keeps what its login said of the user: subject, roles, groups and
+// e-mail address. Roles that change at the issuer count from the next login.
+//
+// It owns the form of session tokens and of what a slot holds. It does not
+// know which driver it has, validates no JWT, and speaks no HTTP.
+package session

@@ -1,0 +1,146 @@
+package session
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"github.com/authhost/authhost/host"
+	"github.com/authhost/authhost/host/cache"
+)
+
+// The fields of a slot. Values are CBOR; maps have small integers for keys, and
+// a reader passes over keys that it does not know. Moments are milliseconds
+// since 1970.
+const (
+	headerField   = "h"  // a header
+	sessionField  = "s:" // and the session's public id: a session
+	revokedField  = "r:" // and a JWT's key: until when it must stay revoked
+	generationLen = 16
+)
+
+// header is what every credential of its user is judged by.
+type header struct {
+	Generation []byte `cbor:"1,keyasint"`           // random; sessions carry the one they were made under
+	NotBefore  int64  `cbor:"2,keyasint,omitempty"` // JWTs issued until then do not count
+	Flags      uint64 `cbor:"3,keyasint,omitempty"`
+}
+
+// deactivated is the flag of a user whose credentials do not count and who can
+// get no new ones.
+const deactivated = 1 << 0
+
+// session is one login.
+type session struct {
+	Secret     []byte   `cbor:"1,keyasint"` // SHA-256
+	Generation []byte   `cbor:"2,keyasint"`
+	Created    int64    `cbor:"3,keyasint"`
+	Seen       int64    `cbor:"4,keyasint"` // to within a sixteenth of the idle time
+	Idle       int64    `cbor:"5,keyasint"` // deadline; moves with use
+	Absolute   int64    `cbor:"6,keyasint"` // deadline; never moves
+	Issuer     string   `cbor:"7,keyasint,omitempty"`
+	Subject    string   `cbor:"8,keyasint,omitempty"`
+	Roles      []string `cbor:"9,keyasint,omitempty"`
+	Groups     []string `cbor:"10,keyasint,omitempty"`
+	Email      string   `cbor:"11,keyasint,omitempty"`
+}
+
+// records decodes what encode wrote: texts as they came, each key once.
+var records = func() cbor.DecMode {
+	mode, err := cbor.DecOptions{DupMapKey: cbor.DupMapKeyEnforcedAPF, UTF8: cbor.UTF8DecodeInvalid}.DecMode()
+	if err != nil {
+		panic(err) // the options are constant
+	}
+	return mode
+}()
+
+// decodeHeader reads a header; nil if there is none.
+func decodeHeader(b []byte) (*header, error) {
+	if b == nil {
+		return nil, nil
+	}
+	h := new(header)
+	if err := records.Unmarshal(b, h); err != nil {
+		return nil, fmt.Errorf("slot header: %w", err)
+	}
+	if len(h.Generation) != generationLen {
+		return nil, errors.New("slot header: no generation")
+	}
+	return h, nil
+}
+
+// decodeSession reads a session; nil if there is none.
+func decodeSession(b []byte) (*session, error) {
+	if b == nil {
+		return nil, nil
+	}
+	s := new(session)
+	if err := records.Unmarshal(b, s); err != nil {
+		return nil, fmt.Errorf("session: %w", err)
+	}
+	if len(s.Generation) != generationLen || s.Absolute == 0 || s.Idle == 0 {
+		return nil, errors.New("session: the record is not whole")
+	}
+	return s, nil
+}
+
+// decodeMoment reads the deadline of a revoked JWT; 0 if there is none.
+func decodeMoment(b []byte) (int64, error) {
+	if b == nil {
+		return 0, nil
+	}
+	var ms int64
+	if err := records.Unmarshal(b, &ms); err != nil {
+		return 0, fmt.Errorf("revocation: %w", err)
+	}
+	if ms <= 0 {
+		return 0, errors.New("revocation: not a moment")
+	}
+	return ms, nil
+}
+
+// encode writes a record of this package. None of them can fail to encode.
+func encode(v any) []byte {
+	b, err := cbor.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("session: %T cannot be encoded: %v", v, err))
+	}
+	return b
+}
+
+// ends says whether the header ended a session: by a new generation or a flag.
+func (h *header) ends(s *session) bool {
+	return h.Flags&deactivated != 0 || !bytes.Equal(h.Generation, s.Generation)
+}
+
+// revokes says whether the header ended a JWT: by a flag, or because it was
+// issued before its user was logged out everywhere. The issuer's clock may be
+// ahead by the leeway, and iat is often a whole second.
+func (h *header) revokes(id *host.Identity) bool {
+	if h.Flags&deactivated != 0 {
+		return true
+	}
+	if h.NotBefore == 0 {
+		return false
+	}
+	until := time.UnixMilli((h.NotBefore + 999) / 1000 * 1000).Add(id.Leeway)
+	return id.IssuedAt.IsZero() || !id.IssuedAt.After(until)
+}
+
+// deadline is the earlier of the two.
+func (s *session) deadline() int64 { return min(s.Idle, s.Absolute) }
+
+// identity is whom the session stands for.
+func (s *session) identity(realm string, t *Token) *host.Identity {
+	return &host.Identity{
+		Realm: realm, Issuer: s.Issuer, Subject: s.Subject, UserID: t.UserID, Roles: s.Roles, Groups: s.Groups, Email: s.Email,
+		SessionID: t.SessionID, IssuedAt: time.UnixMilli(s.Created).UTC(), Expires: time.UnixMilli(s.Absolute).UTC(),
+	}
+}
+
+// millis rounds a moment that begins something up, so that what was before it
+// stays before it.
+func millis(t time.Time) int64 { return cache.Millis(t) }

@@ -1,0 +1,111 @@
+package token_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/authhost/authhost/host"
+	"github.com/authhost/authhost/host/token"
+)
+
+// remembers says whether a token is judged without its signature being
+// checked: the identity of one that is remembered is the very same.
+func remembers(t testing.TB, v *token.Validator, tok string) bool {
+	t.Helper()
+	first := verdict(t, v, tok).Identity
+	return verdict(t, v, tok).Identity == first
+}
+
+func TestOnlyValidTokensAreRemembered(t *testing.T) {
+	v := mustNew(t, fromFile(t, nil))
+	if !remembers(t, v, rs256(t, nil)) {
+		t.Error("a valid token is not remembered")
+	}
+	for name, changes := range map[string]map[string]any{
+		"expired": {"exp": at(-time.Hour)}, "not yet valid": {"nbf": at(time.Hour)}, "wrong audience": {"aud": "x"},
+	} {
+		if remembers(t, v, rs256(t, changes)) {
+			t.Errorf("%s: remembered", name)
+		}
+	}
+	o := fromFile(t, nil)
+	o.Remember = -1
+	if remembers(t, mustNew(t, o), rs256(t, nil)) {
+		t.Error("remembered although told not to")
+	}
+}
+
+// One that is remembered vouches for no other spelling of itself.
+func TestRememberedTokenMustBeTheSame(t *testing.T) {
+	v, tok := mustNew(t, fromFile(t, nil)), rs256(t, nil)
+	wantVerdict(t, v, tok, host.Valid)
+	wantVerdict(t, v, mangle(tok, 2), host.BadSignature)
+	if got := verdict(t, v, mangle(tok, 1)).Verdict; got == host.Valid {
+		t.Error("a changed payload passes")
+	}
+	wantVerdict(t, v, tok+"A", host.BadSignature)
+}
+
+func TestFloodOfValidTokensIsBounded(t *testing.T) {
+	// EdDSA is quick to sign.
+	o := fromFile(t, func(i *token.IssuerOptions) {
+		i.Algorithms, i.JWKSFile = []string{"EdDSA"}, tempFile(t, jwks(t, jwk(t, "k1", keys().ed, nil)))
+	})
+	o.Remember = 60
+	for name, c := range map[string]struct{ pad, entries int }{"short": {0, 60}, "of 4 KiB, each for three": {3000, 20}} {
+		t.Run(name, func(t *testing.T) {
+			v := mustNew(t, o)
+			for i := range 600 {
+				tok := sign(t, jwt.SigningMethodEdDSA, keys().ed, map[string]any{"alg": "EdDSA"},
+					claims(map[string]any{"sub": fmt.Sprint("user", i), "pad": strings.Repeat("x", c.pad)}))
+				wantVerdict(t, v, tok, host.Valid)
+			}
+			if n, weight := v.Remembered(); n > c.entries || n < c.entries/2 || weight > 60 {
+				t.Errorf("%d tokens remembered that weigh %d, at most %d expected", n, weight, c.entries)
+			}
+		})
+	}
+}
+
+func TestConcurrentUse(t *testing.T) {
+	p := newIDP(t, jwks(t, jwk(t, "k1", keys().rsa, nil)))
+	o, c := fromURL(p)
+	o.RefreshInterval, o.Remember = time.Millisecond, 16
+	v := mustNew(t, o)
+	running(t, v)
+	eventually(t, "ready", func() bool { return v.Ready(t.Context()) == nil })
+	var tokens []string
+	for i := range 24 {
+		tokens = append(tokens, rs256(t, map[string]any{"sub": fmt.Sprint("user", i)}))
+	}
+	stranger := signedBy(t, keys().rsa2, "k2")
+	sets := [][]byte{
+		jwks(t, jwk(t, "k1", keys().rsa, nil)),
+		jwks(t, jwk(t, "k1", keys().rsa, nil), jwk(t, "k2", keys().rsa2, nil)),
+	}
+	var w sync.WaitGroup
+	for g := range 4 {
+		w.Go(func() {
+			for i := range 200 {
+				n := (g*7 + i) % len(tokens)
+				got, err := v.Validate(t.Context(), tokens[n])
+				if err != nil || got.Verdict != host.Valid || got.Identity.Subject != fmt.Sprint("user", n) {
+					t.Errorf("token %d: %s, error %v", n, got.Verdict, err)
+				}
+				if i%20 == 0 {
+					p.set(http.StatusOK, sets[i/20%2])
+					c.advance(time.Second)
+					_, _ = v.Validate(t.Context(), stranger)
+					_ = v.Ready(t.Context())
+				}
+			}
+		})
+	}
+	w.Wait()
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/authhost/authhost/plugins/internal/strict"
+)
+
+// parseConfig makes a policy of the plugin's configuration. What it does not
+// understand, and what could never match, it refuses.
+func parseConfig(data []byte) (*policy, error) {
+	var (
+		p     = &policy{roles: []string{"viewer", "editor", "admin"}}
+		given []json.RawMessage
+		exact bool
+	)
+	err := strict.Object(data, map[string]any{"roles": &p.roles, "rules": &given, "case_sensitive": &exact})
+	if err != nil {
+		return nil, err
+	}
+	if len(p.roles) == 0 {
+		return nil, errors.New("roles is empty")
+	}
+	for i, role := range p.roles {
+		switch {
+		case role == "" || len(role) > 128 || strings.ContainsFunc(role, unicode.IsControl):
+			return nil, fmt.Errorf("roles[%d]: %.64q is not a role's name", i, role)
+		case slices.Contains(p.roles[:i], role):
+			return nil, fmt.Errorf("roles[%d]: %q is there twice", i, role)
+		}
+	}
+	if len(given) == 0 {
+		return nil, errors.New("rules is empty: nothing would be guarded")
+	}
+	var rules []*rule
+	for i, raw := range given {
+		r, err := p.parseRule(i, raw, exact)
+		if err != nil {
+			return nil, fmt.Errorf("rules[%d]: %w", i, err)
+		}
+		rules = append(rules, r)
+	}
+	p.others = newTable("", rules)
+	for _, r := range rules {
+		for _, m := range r.methods {
+			if p.table(m) == p.others {
+				p.methods = append(p.methods, newTable(m, rules))
+			}
+		}
+	}
+	return p, nil
+}
+
+// parseRule reads the i-th rule.
+func (p *policy) parseRule(i int, data []byte, exact bool) (*rule, error) {
+	var (
+		methods    []string
+		path, role string
+	)
+	err := strict.Object(data, map[string]any{"methods": &methods, "path": &path, "role": &role})
+	if err != nil {
+		return nil, err
+	}
+	if methods != nil && len(methods) == 0 {
+		return nil, errors.New("methods is empty; leave it out for all methods")
+	}
+	for _, m := range methods {
+		if !isMethod(m) {
+			return nil, fmt.Errorf("method %.64q is not an upper-case method; leave methods out for all", m)
+		}
+	}
+	if slices.Contains(methods, "GET") {
+		methods = append(methods, "HEAD")
+	}
+	if path == "" {
+		return nil, errors.New("path is missing")
+	}
+	if role == "" {
+		return nil, errors.New("role is missing")
+	}
+	need := p.rank(role)
+	if need == 0 {
+		return nil, fmt.Errorf("role %.64q is not one of roles", role)
+	}
+	pattern, err := parsePattern(path, exact)
+	if err != nil {
+		return nil, err
+	}
+	low := fmt.Sprintf("rules[%d] needs %s", i, role)
+	return &rule{
+		methods:   methods,
+		pattern:   pattern,
+		need:      need,
+		allow:     fmt.Sprintf("rules[%d]: %s", i, role),
+		low:       low,
+		unknown:   low + ": no known role",
+		anonymous: low + ": anonymous",
+	}, nil
+}
+
+// isMethod says whether s is a token (RFC 9110, section 5.6.2) in upper case,
+// as the host lets no other method through. That "*" is one, too, nobody means.
+func isMethod(s string) bool {
+	for _, c := range []byte(s) {
+		if !('A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
+			return false
+		}
+	}
+	return s != "" && s != "*"
+}

@@ -1,0 +1,246 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"unicode"
+)
+
+// one returns a policy of one rule that only admins meet.
+func one(t testing.TB, path string, exact bool) *policy {
+	t.Helper()
+	return parse(t, fmt.Sprintf(`{"rules":[{"path":%q,"role":"admin"}],"case_sensitive":%v}`, path, exact))
+}
+
+// fit says how a policy of one rule covers a path: exactly, loosely or not.
+func fit(p *policy, path string) string {
+	allows := p.decide("GET", path, admin).effect == allow
+	denies := p.decide("GET", path, viewer).effect == deny
+	switch {
+	case allows && denies:
+		return "yes"
+	case denies:
+		return "loosely"
+	case allows:
+		return "allows only"
+	}
+	return "no"
+}
+
+func TestPathsCovered(t *testing.T) {
+	tests := []struct{ pattern, path, want string }{
+		{"/a/b", "/a/b", "yes"},
+		{"/a/b", "/a", "no"},
+		{"/a/b", "/a/b/c", "no"},
+		{"/a/b", "/a/bc", "no"},
+		{"/a/b", "/x/b", "no"},
+		{"/api/gitops/sync", "/api/gitops/sync", "yes"},
+		{"/api/gitops/sync", "/api/gitops/sync/sync", "no"},
+		{"/api/gitops/sync", "/api/gitops/synced", "no"},
+		{"/api/gitops/sync", "/api/gitopsXsync", "no"},
+		{"/", "/", "yes"},
+		{"/", "/a", "no"},
+		{"/**", "/", "yes"},
+		{"/**", "/a", "yes"},
+		{"/**", "/a/b.c/", "yes"},
+		{"/*", "/", "no"},
+		{"/*", "/a", "yes"},
+		{"/*", "/a/b", "no"},
+		{"/*/**", "/", "no"},
+		{"/*/**", "/a", "yes"},
+		{"/*/**", "/a/b/c", "yes"},
+		{"/a/*/c", "/a/b/c", "yes"},
+		{"/a/*/c", "/a/c", "no"},
+		{"/a/*/c", "/a//c", "no"},
+		{"/a/*/c", "/a/b/b/c", "no"},
+		{"/a/*", "/a/", "no"},
+		{"/a/*", "/a/b.c", "yes"},
+		{"/a/**", "/a", "yes"},
+		{"/a/**", "/a/b/c", "yes"},
+		{"/a/**", "/ab", "no"},
+		{"/a/*/**", "/a", "no"},
+		{"/a/*/**", "/a/b", "yes"},
+		{"/api/gitops/**", "/api/gitops", "yes"},
+		{"/api/gitops/**", "/api/gitops/sync", "yes"},
+		{"/api/gitops/**", "/api/gitopsy", "no"},
+		{"/a/" + strings.Repeat("long", 50), "/a/" + strings.Repeat("long", 50), "yes"},
+		{"/a/" + strings.Repeat("long", 50), "/a/" + strings.Repeat("long", 49) + "lonG", "yes"},
+		{"/a/" + strings.Repeat("long", 50), "/a/" + strings.Repeat("long", 49) + "LOng/", "yes"},
+		{"/a/" + strings.Repeat("long", 50), "/a/" + strings.Repeat("long", 48) + "lingLOng", "no"},
+		{"/a/" + strings.Repeat("long", 50) + "/**", "/a/" + strings.Repeat("long", 50) + "/b", "yes"},
+
+		// What a lenient router takes for the same.
+		{"/a/b", "/a/b/", "yes"},
+		{"/a/b/", "/a/b", "yes"},
+		{"/a/*", "/a/b/", "yes"},
+		{"/api/gitops/sync", "/api/gitops/sync/", "yes"},
+		{"/api/gitops/sync", "/API/GitOps/SYNC", "yes"},
+		{"/api/gitops/sync", "/API/GitOps/SYNC/", "yes"},
+		{"/API/GitOps/Sync", "/api/gitops/sync", "yes"},
+		{"/api/gitops/sync", "/api/gitopſ/ſync", "yes"},      // long s
+		{"/api/kube", "/api/\u212aube/", "yes"},              // Kelvin sign
+		{"/api/\u212aube", "/api/kube", "yes"},               // and in the rule
+		{"/api/gitops/sync", "/apİ/gıtops/sync", "yes"},      // Turkish i
+		{"/straße", "/STRAẞE", "yes"},                        //
+		{"/ärger/σας", "/ÄRGER/ΣΑΣ", "yes"},                  //
+		{"/api/gitops/sync", "/aþi/gitops/sync", "no"},       //
+		{"/api/gitops/sync", "/api/gitops/syn\u212a", "no"},  //
+		{"/api/gitops/sync", "/api/gitops/sync\u0301", "no"}, // another letter
+		{"/*/gitops/**", "/api/GITOPS/x", "yes"},
+
+		// What some routers take for the same: guarded, too, but never allowed.
+		{"/api/gitops/sync", "/api/gitops/sync.json", "loosely"},
+		{"/api/gitops/sync", "/api/gitops/SYNC.tar.gz/", "loosely"},
+		{"/api/gitops/sync", "/api/gitops/sync.", "loosely"},
+		{"/api/gitops/sync", "/api/gitops/sync ", "loosely"},
+		{"/api/gitops/sync", "/api/gitops/ sync", "loosely"},
+		{"/api/gitops/sync", "/api/gitops/sync . ./", "loosely"},
+		{"/api/gitops/sync", "/api. /gitops../sync", "loosely"},
+		{"/api/gitops/sync", "/api/ /gitops/sync", "loosely"},
+		{"/api/gitops/sync", "/api/gitops/sync/ ", "loosely"},
+		{"/api/gitops/sync", "/api/gitops/sync\u00a0", "loosely"},
+		{"/api/gitops/sync", "/api/gitops/sync\u2003/", "loosely"},
+		{"/api/gitops/sync", "/api/gitops/sync.json/x", "no"},
+		{"/api/gitops/sync", "/api/gitops.json/sync", "no"},
+		{"/api/gitops/sync", "/api/gitops/.sync", "no"},
+		{"/api/gitops/sync", "/api/gitops/sync-1.json", "no"},
+		{"/api/gitops/**", "/api/gitops./sync", "loosely"},
+		{"/api/gitops/**", "/api/gitops.json", "loosely"},
+		{"/api/gitops/**", "/api/gitops/app.js", "yes"},
+		{"/assets/app.js", "/assets/app.js", "yes"},
+		{"/assets/app.js", "/assets/app.js.map", "loosely"},
+		{"/assets/app.js", "/assets/app", "no"},
+		{"/a/*/c", "/a/ /c", "yes"},
+		{"/a/*/c", "/a/b/c.json", "loosely"},
+		{"/a/*/c", "/a/ /b/c", "loosely"},
+		{"/v1.", "/v1.", "yes"},
+		{"/v1.", "/v1", "no"},
+	}
+	for _, test := range tests {
+		if got := fit(one(t, test.pattern, false), test.path); got != test.want {
+			t.Errorf("%s covers %q: %s, want %s", test.pattern, test.path, got, test.want)
+		}
+	}
+}
+
+func TestCaseSensitive(t *testing.T) {
+	tests := []struct{ pattern, path, want string }{
+		{"/api/gitops/Sync", "/api/gitops/Sync", "yes"},
+		{"/api/gitops/Sync", "/api/gitops/Sync/", "yes"},
+		{"/api/gitops/Sync", "/api/gitops/Sync.json", "loosely"},
+		{"/api/gitops/Sync", "/api/gitops/sync", "no"},
+		{"/api/gitops/sync", "/api/gitops/ſync", "no"},
+		{"/api/*/Sync", "/api/GITOPS/Sync", "yes"},
+		{"/api/*/Sync", "/API/gitops/Sync", "no"},
+		{"/A", "/a", "no"},
+	}
+	for _, test := range tests {
+		if got := fit(one(t, test.pattern, true), test.path); got != test.want {
+			t.Errorf("%s covers %q: %s, want %s", test.pattern, test.path, got, test.want)
+		}
+	}
+}
+
+// A loose match demands its role and leaves the rest to the rules after it.
+func TestLooseMatchOnlyDenies(t *testing.T) {
+	p := parse(t, `{"rules":[
+		{"path":"/users","role":"editor"},
+		{"path":"/users.csv","role":"admin"},
+		{"path":"/open","role":"viewer"}]}`)
+	tests := []struct {
+		path string
+		who  user
+		want string
+	}{
+		{"/users", editor, "allow rules[0]: editor"},
+		{"/users.csv", viewer, "deny rules[0] needs editor"},
+		{"/users.csv", editor, "deny rules[1] needs admin"},
+		{"/users.csv", admin, "allow rules[1]: admin"},
+		{"/users.xml", editor, "abstain"},
+		{"/users.xml", anonymous, "deny rules[0] needs editor: anonymous"},
+		{"/open.", nobody, "deny rules[2] needs viewer: no known role"},
+		{"/open.", viewer, "abstain"},
+	}
+	for _, test := range tests {
+		if got := p.decide("GET", test.path, test.who).String(); got != test.want {
+			t.Errorf("%s by %v: %s, want %s", test.path, test.who, got, test.want)
+		}
+	}
+}
+
+// Every way in which a router may drop letter case leads to one letter.
+func TestFoldingIsClosed(t *testing.T) {
+	for r := rune(0); r <= unicode.MaxRune; r++ {
+		want := foldRune(r)
+		for _, other := range []rune{unicode.ToLower(r), unicode.ToUpper(r), unicode.ToTitle(r), unicode.SimpleFold(r), want} {
+			if got := foldRune(other); got != want {
+				t.Errorf("%q is folded to %q, but %q to %q", r, want, other, got)
+			}
+		}
+	}
+}
+
+// reference is the pattern grammar at its strictest, written plainly.
+func reference(pattern, path string) bool {
+	want, got := strings.Split(pattern, "/")[1:], strings.Split(path, "/")[1:]
+	for i, w := range want {
+		switch {
+		case w == "**" && i == len(want)-1:
+			return true
+		case i == len(got), w != got[i] && (w != "*" || got[i] == ""):
+			return false
+		}
+	}
+	return len(want) == len(got)
+}
+
+func FuzzCovers(f *testing.F) {
+	for _, text := range []string{"/", "/**", "/*", "/a", "/api/gitops/sync", "/api/*/sync", "/api/gitops/**", "/Straße/k/**", "/app.js"} {
+		for _, path := range []string{"/", "/a", "/api/gitops/sync", "/API/gitops/SYNC/", "/api/gitops/ſync", "/api/gitops/x.json",
+			"/straße/K", "/app.js", "/ api. /gitops/sync . ", "/\xff/", "/api/gitops/" + strings.Repeat("sync/", 40)} {
+			f.Add(text, path)
+		}
+	}
+	f.Fuzz(func(t *testing.T, text, path string) {
+		if path == "" || path[0] != '/' || strings.Contains(path, "//") {
+			return // the host lets none through
+		}
+		folded, err := parsePattern(text, false)
+		if err != nil {
+			return
+		}
+		exact, err := parsePattern(text, true)
+		if err != nil {
+			t.Fatalf("refused when case counts only: %v", err)
+		}
+		strict := reference(text, path)
+		for _, other := range []string{path, strings.TrimSuffix(path, "/"), path + "/", strings.ToUpper(path), strings.ToLower(path), strings.ToTitle(path)} {
+			if strict && other != "" && !strings.HasSuffix(other, "//") && !folded.covers(other, false) {
+				t.Errorf("%q is in %q, but %q is not covered", path, text, other)
+			}
+			if reference(text, other) && path != "/" && !folded.covers(path, false) {
+				t.Errorf("%q is in %q, but %q is not covered", other, text, path)
+			}
+		}
+		if strict && !exact.covers(path, false) {
+			t.Errorf("%q does not cover %q when case counts", text, path)
+		}
+		for _, p := range []*pattern{&folded, &exact} {
+			exactly, loosely := p.covers(path, false), p.covers(path, true)
+			if exactly && !loosely && !p.starred {
+				t.Errorf("%q covers %q, but not loosely", text, path)
+			}
+			if !isPlain(path) {
+				continue
+			}
+			if p.coversPlain(path) != exactly || (exactly && !p.coversLength(len(path))) || (loosely && !exactly) {
+				t.Errorf("%q and the plain path %q: %v, exactly %v, loosely %v", text, path, p.coversPlain(path), exactly, loosely)
+			}
+		}
+		plain := !strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r == '.' || r > '~'+1 })
+		if isPlain(path) != plain {
+			t.Errorf("%q is plain: %v", path, isPlain(path))
+		}
+	})
+}

@@ -1,0 +1,140 @@
+package main
+
+import "slices"
+
+// policy is a configuration in the form in which requests are judged by it.
+// Nothing changes it once it is made, and judging allocates nothing.
+type policy struct {
+	roles   []string // lowest first: the rank of a role is its index + 1
+	methods []*table // of the methods that rules name
+	others  *table   // of every other method
+}
+
+// rule is one rule of the configuration and the answers that it can give.
+type rule struct {
+	methods []string // nil: all
+	pattern pattern
+	need    int // rank
+	// The answer's reason: the caller's role is high enough, too low, not
+	// known, or there is no caller.
+	allow, low, unknown, anonymous string
+}
+
+// table holds the rules for one method, in their order.
+type table struct {
+	method string
+	rules  []*rule
+	// byLength holds, for each length of a plain path, the rules that can
+	// cover one of that length; the last entry is for all longer ones, too.
+	byLength [maxLength + 1][]*rule
+}
+
+const maxLength = 128 // bytes
+
+// newTable returns the table of one method, or with "" that of the methods
+// that no rule names.
+func newTable(method string, rules []*rule) *table {
+	t := &table{method: method}
+	for _, r := range rules {
+		if r.methods != nil && !slices.Contains(r.methods, method) {
+			continue
+		}
+		t.rules = append(t.rules, r)
+		for n := range t.byLength {
+			if r.pattern.coversLength(n) || n == maxLength {
+				t.byLength[n] = append(t.byLength[n], r)
+			}
+		}
+	}
+	return t
+}
+
+// caller is who the request is from.
+type caller interface {
+	Anonymous() bool
+	HasRole(role string) bool
+}
+
+type effect uint8
+
+const (
+	abstain effect = iota
+	allow
+	deny
+)
+
+// answer is what the policy says of a request.
+type answer struct {
+	effect effect
+	reason string
+}
+
+// decide judges a request. It looks at the caller's roles only once a rule
+// covers the path.
+//
+// In the rules' order, the first that covers the path decides. One that covers
+// it only loosely (see pattern.covers) can deny, but what it would allow is
+// left to the rules after it: a router that reads the path as it stands must
+// find it guarded, too.
+func (p *policy) decide(method, path string, who caller) answer {
+	t := p.table(method)
+	if len(t.rules) == 0 {
+		return answer{}
+	}
+	if path == "" || path[0] != '/' {
+		return answer{deny, "path does not begin with /"}
+	}
+	if isPlain(path) {
+		for _, r := range t.byLength[min(len(path), maxLength)] {
+			if r.pattern.coversPlain(path) {
+				return p.judge(r, who)
+			}
+		}
+		return answer{}
+	}
+	for _, r := range t.rules {
+		// Without a star, what is covered is covered loosely, too.
+		loosely := r.pattern.covers(path, true)
+		if !loosely && !r.pattern.starred {
+			continue
+		}
+		exactly := r.pattern.covers(path, false)
+		if !loosely && !exactly {
+			continue
+		}
+		if a := p.judge(r, who); exactly || a.effect == deny {
+			return a
+		}
+	}
+	return answer{}
+}
+
+// table returns the rules for a method.
+func (p *policy) table(method string) *table {
+	for i := range p.methods {
+		if p.methods[i].method == method {
+			return p.methods[i]
+		}
+	}
+	return p.others
+}
+
+// rank returns the rank of a role, 0 if it has none.
+func (p *policy) rank(role string) int { return slices.Index(p.roles, role) + 1 }
+
+// judge answers by one rule alone. Of several roles the highest counts, so any
+// that is high enough will do.
+func (p *policy) judge(r *rule, who caller) answer {
+	for i := r.need - 1; i < len(p.roles); i++ {
+		if who.HasRole(p.roles[i]) {
+			return answer{allow, r.allow}
+		}
+	}
+	if who.Anonymous() {
+		return answer{deny, r.anonymous}
+	}
+	if slices.ContainsFunc(p.roles[:r.need-1], who.HasRole) {
+		return answer{deny, r.low}
+	}
+	return answer{deny, r.unknown}
+}

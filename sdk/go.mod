@@ -1,0 +1,3 @@
+module github.com/authhost/authhost/sdk
+
+go 1.24

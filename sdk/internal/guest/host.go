@@ -1,0 +1,12 @@
+package guest
+
+// Host stands in for the host where there is none: native tests set it. In a
+// plugin it counts for nothing.
+var Host interface {
+	// Get reads into dst what fits whole and returns the full length.
+	Get(kind uint32, name string, index uint32, dst []byte) int32
+	Log(level uint32, text string)
+}
+
+// Buffer returns the shared buffer: a native test is the host.
+func Buffer() []byte { return buffer[:] }
