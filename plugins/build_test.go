@@ -44,26 +44,40 @@ func run(t *testing.T, dir string, env []string, name string, args ...string) st
 
 var wasm = []string{"GOOS=wasip1", "GOARCH=wasm"}
 
+// TestPluginsBuild runs the commands of README.md in a copy of this folder.
 func TestPluginsBuild(t *testing.T) {
+	t.Parallel()
 	readSources(t, ".", "../sdk")
-	hooks := map[string][]string{
-		"cookie-fallback": {"configure", "on_credential"},
-		"rbac-gitops":     {"configure", "on_authorize"},
+	dir := t.TempDir()
+	for from, to := range map[string]string{".": "plugins", "../sdk": "sdk"} {
+		if err := os.CopyFS(filepath.Join(dir, to), os.DirFS(from)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	for name, exports := range hooks {
-		out := filepath.Join(t.TempDir(), name+".wasm")
-		run(t, ".", wasm, "go", "build", "-buildmode=c-shared", "-o", out, "./"+name)
-		module, err := os.ReadFile(out)
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hooks := map[string]string{"cookie-fallback": "on_credential", "rbac-gitops": "on_authorize"}
+	built := func(name string) string { return filepath.Join(dir, "plugins", name, name+".wasm") }
+	for name := range hooks {
+		os.Remove(built(name)) // one that was built before
+	}
+	for _, block := range fence.FindAllStringSubmatch(string(readme), -1) {
+		run(t, filepath.Join(dir, "plugins"), nil, "sh", "-euc", block[2])
+	}
+	for name, hook := range hooks {
+		module, err := os.ReadFile(built(name))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !bytes.HasPrefix(module, []byte("\x00asm\x01\x00\x00\x00")) {
 			t.Fatalf("%s is no WebAssembly module", name)
 		}
-		for _, hook := range []string{"configure", "on_credential", "on_authorize"} {
-			export := append([]byte{byte(len(hook))}, hook+"\x00"...) // name, then kind 0: a function
-			if got, want := bytes.Contains(module, export), strings.Contains(strings.Join(exports, " "), hook); got != want {
-				t.Errorf("%s exports %s: %v, want %v", name, hook, got, want)
+		for _, export := range []string{"configure", "on_credential", "on_authorize"} {
+			entry := append([]byte{byte(len(export))}, export+"\x00"...) // the name, then 0: a function
+			if got, want := bytes.Contains(module, entry), export == "configure" || export == hook; got != want {
+				t.Errorf("%s exports %s: %v, want %v", name, export, got, want)
 			}
 		}
 		t.Logf("%s: %d KiB", name, len(module)>>10)

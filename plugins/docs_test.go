@@ -17,6 +17,7 @@ var (
 // writes each file that the page shows, named in its first line, runs each sh
 // block, and wants the lines of a text block in the output before it.
 func TestWritingPlugins(t *testing.T) {
+	t.Parallel()
 	readSources(t, "../sdk", "../cmd", "../host", "../abi")
 	page, err := os.ReadFile("../docs/writing-plugins.md")
 	if err != nil {

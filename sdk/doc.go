@@ -12,8 +12,8 @@
 // # Memory
 //
 // Texts are views of the buffer that host and plugin share, or of an arena of
-// 32 KiB beside it: nothing is copied and nothing allocated. They hold until
-// the handler returns, and change after that. Keep one longer with
+// 32 KiB beside it: nothing is allocated, save for what the arena has no room
+// for. They hold until the handler returns, and change after that. Keep one longer with
 // strings.Clone.
 //
 // # Failure

@@ -33,13 +33,13 @@ func (d *Daemon) assemble(ctx context.Context, c *config.Config, running *assemb
 	}
 	next := &assembly{config: c}
 	var err error
-	if next.operators, err = d.readOperators(c); err != nil {
+	if next.operators, err = d.readOperators(c, running); err != nil {
 		return nil, err
 	}
 	if next.proxy, err = d.makeProxy(c, running); err != nil {
 		return nil, err
 	}
-	if next.realms, err = d.makeRealms(ctx, c, running.realms); err != nil {
+	if next.realms, err = d.makeRealms(c, running.realms); err != nil {
 		return nil, err
 	}
 	if next.plugins, err = d.loadPlugins(ctx, c, running.plugins); err != nil {
@@ -49,13 +49,19 @@ func (d *Daemon) assemble(ctx context.Context, c *config.Config, running *assemb
 		return nil, err
 	}
 	next.snapshot = next.makeSnapshot()
-	if running.snapshot != nil {
+	if running.config != nil {
+		awaitKeys(ctx, next.realmsMissingFrom(running))
 		next.snapshot.Generation = running.snapshot.Generation + 1
 	}
 	return next, nil
 }
 
-func (d *Daemon) readOperators(c *config.Config) (admin.Operators, error) {
+// readOperators reads the operators' tokens. Those of the configuration in
+// force stay as they are: a change of the file reloads the configuration.
+func (d *Daemon) readOperators(c *config.Config, running *assembly) (admin.Operators, error) {
+	if c == running.config {
+		return running.operators, nil
+	}
 	if c.Operator == nil {
 		return admin.Operators{}, nil
 	}
@@ -96,8 +102,23 @@ func (a *assembly) files() []string {
 	for _, p := range a.config.Plugins {
 		files = append(files, p.Module)
 	}
-	slices.Sort(files)
-	return slices.Compact(files)
+	return files
+}
+
+// awaited returns every file whose change may make a refused configuration a
+// good one. Those of issuers are watched by the realm once it is made.
+func awaited(c *config.Config) []string {
+	files := (&assembly{config: c}).files()
+	for _, r := range c.Realms {
+		for _, i := range r.Issuers {
+			for _, f := range []string{i.JWKSFile, i.SecretFile} {
+				if f != "" {
+					files = append(files, f)
+				}
+			}
+		}
+	}
+	return files
 }
 
 // realmsMissingFrom returns the realms of a that b does not use.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"github.com/authhost/authhost/host/audit"
 	"github.com/authhost/authhost/host/cache"
 	"github.com/authhost/authhost/host/edge"
+	"github.com/authhost/authhost/host/login"
 	"github.com/authhost/authhost/host/plugin"
 )
 
@@ -29,6 +31,8 @@ type Options struct {
 	Version    string   // of authhost, for metrics
 	Log        *slog.Logger
 
+	// Listen opens a listener's address; nil: net.Listen for TCP.
+	Listen func(addr string) (net.Listener, error)
 	// Listening, when set, is told each listener's address by its name, once
 	// all of them are open.
 	Listening func(addr map[string]string)
@@ -41,6 +45,7 @@ type Daemon struct {
 	environ   []string
 	log       *slog.Logger
 	now       func() time.Time
+	open      func(addr string) (net.Listener, error)
 	listening func(map[string]string)
 
 	store    *store
@@ -49,12 +54,15 @@ type Daemon struct {
 	compiled *plugin.Cache
 	pipeline *host.Pipeline
 	edge     *edge.Edge
+	login    *login.Handlers
 	reloads  chan chan error
 	retired  chan retirement
+	stopped  chan struct{} // closed when reloads are answered no more
 
 	// Of the goroutine that builds assemblies: Open, then keepCurrent.
 	watcher watcher
 	current *assembly
+	refused bool // the configuration as it stands in its file
 
 	// serving is current, for those who only read.
 	serving atomic.Pointer[assembly]
@@ -64,14 +72,22 @@ type Daemon struct {
 // listens nowhere yet. Whoever does not call Run then calls Close.
 func Open(ctx context.Context, o Options) (*Daemon, error) {
 	d := &Daemon{
-		file: o.ConfigFile, environ: o.Environ, log: o.Log, now: time.Now, listening: o.Listening,
+		file: o.ConfigFile, environ: o.Environ, log: o.Log, now: time.Now, open: o.Listen, listening: o.Listening,
 		audit:   audit.New(audit.Options{Logger: o.Log, Version: o.Version, ABI: ABIVersion}),
 		reloads: make(chan chan error),
 		retired: make(chan retirement, 16),
+		stopped: make(chan struct{}),
 		watcher: watcher{now: time.Now},
+	}
+	if d.open == nil {
+		d.open = func(addr string) (net.Listener, error) { return net.Listen("tcp", addr) }
 	}
 	d.pipeline = host.New(d.now)
 	d.edge = edge.New(edge.Options{Pipeline: d.pipeline, Recorder: d.audit, Logger: d.log})
+	var err error
+	if d.login, err = login.New(login.Options{Open: d.visit, Fail: edge.Fail, Now: d.now}); err != nil {
+		return nil, err
+	}
 	c, err := d.readConfig()
 	if err != nil {
 		return nil, err
@@ -80,7 +96,7 @@ func Open(ctx context.Context, o Options) (*Daemon, error) {
 		return nil, err
 	}
 	d.cache = counted{d.store, d.audit}
-	if d.compiled, err = plugin.NewCache(compileCacheDir()); err != nil {
+	if d.compiled, err = d.openCompileCache(ctx); err != nil {
 		return nil, errors.Join(err, d.store.Close())
 	}
 	first, err := d.assemble(ctx, c, nil)
@@ -92,15 +108,20 @@ func Open(ctx context.Context, o Options) (*Daemon, error) {
 	return d, nil
 }
 
-// compileCacheDir is where compiled plugins are kept between starts: in the
-// user's cache folder, since what is in it is run as it is. Without such a
-// folder nothing is kept.
-func compileCacheDir() string {
+// openCompileCache opens the folder where compiled plugins are kept between
+// starts: in the user's cache folder, since what is in it is run as it is.
+// Where there is none that can be written, they are compiled at every start.
+func (d *Daemon) openCompileCache(ctx context.Context) (*plugin.Cache, error) {
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		return ""
+		return plugin.NewCache("")
 	}
-	return filepath.Join(dir, "authhost", "plugins")
+	c, err := plugin.NewCache(filepath.Join(dir, "authhost", "plugins"))
+	if err == nil {
+		return c, nil
+	}
+	d.log.LogAttrs(ctx, slog.LevelWarn, "compiled plugins are not kept", slog.Any("reason", err))
+	return plugin.NewCache("")
 }
 
 // Run serves until ctx ends, then stops: no new requests, those under way are
@@ -135,20 +156,14 @@ func (d *Daemon) Close(ctx context.Context) error {
 	for {
 		select {
 		case r := <-d.retired:
-			closePlugins(ctx, d.log, r.plugins)
-			for _, r := range r.realms {
-				r.stop()
-			}
+			d.close(ctx, r)
 			continue
 		default:
 		}
 		break
 	}
 	if d.current != nil {
-		closePlugins(ctx, d.log, missingFrom(d.current.plugins, nil))
-		for _, r := range d.current.realms {
-			r.stop()
-		}
+		d.close(ctx, retirement{plugins: missingFrom(d.current.plugins, nil), realms: d.current.realmsMissingFrom(nil)})
 	}
 	return errors.Join(d.compiled.Close(), d.store.Close())
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/authhost/authhost/host/audit"
 	"github.com/authhost/authhost/host/config"
 	"github.com/authhost/authhost/host/edge"
+	"github.com/authhost/authhost/host/login"
 )
 
 // endpoint is one listener to be opened.
@@ -21,12 +22,8 @@ type endpoint struct {
 // handlers returns what is served where.
 func (d *Daemon) handlers() []endpoint {
 	c := d.current.config
-	own := http.NewServeMux()
-	own.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		edge.Fail(w, &host.Error{Kind: host.NotFound, Public: "no such endpoint"})
-	})
 	list := []endpoint{
-		{"public", c.Listen.Public, edge.NewServer(d.edge.Public(own), d.log)},
+		{"public", c.Listen.Public, edge.NewServer(d.edge.Public(d.ownHandler()), d.log)},
 		{"admin", c.Listen.Admin, edge.NewServer(d.adminHandler(), d.log)},
 		{"telemetry", c.Listen.Telemetry, edge.NewServer(d.telemetryHandler(), d.log)},
 	}
@@ -55,6 +52,42 @@ func (d *Daemon) makeProxy(c *config.Config, running *assembly) (http.Handler, e
 		return nil, c.Problem("upstream", err)
 	}
 	return proxy, nil
+}
+
+// ownHandler is what the public listener serves beside forward-auth.
+func (d *Daemon) ownHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/v1/login", d.edge.Own("/v1/login", d.login.Login))
+	mux.Handle("/v1/logout", d.edge.Own("/v1/logout", d.login.Logout))
+	mux.Handle("/", d.edge.Own("", func(w http.ResponseWriter, _ *http.Request) {
+		edge.Fail(w, &host.Error{Kind: host.NotFound, Public: "no such endpoint"})
+	}))
+	return mux
+}
+
+// visit finds the realm of a request to one of our own endpoints, by the
+// snapshot that it holds until it is released.
+func (d *Daemon) visit(r *http.Request) (login.Visit, error) {
+	for {
+		serving, snapshot := d.serving.Load(), d.pipeline.Acquire()
+		if snapshot != serving.snapshot { // a swap is under way
+			snapshot.Release()
+			continue
+		}
+		request, err := edge.SelfRequest(r, snapshot)
+		if err != nil {
+			snapshot.Release()
+			return login.Visit{}, err
+		}
+		realm := snapshot.RealmFor(request.Host)
+		if realm == nil {
+			snapshot.Release()
+			return login.Visit{}, &host.Error{Kind: host.BadRequest, Public: "unknown_host"}
+		}
+		event := edge.EventOf(r)
+		event.Realm, event.Request = realm.Name, request
+		return login.Visit{Request: request, Realm: serving.realms[realm.Name].login, Event: event, Release: snapshot.Release}, nil
+	}
 }
 
 func (d *Daemon) adminHandler() http.Handler {

@@ -25,7 +25,7 @@ type socket struct {
 func (d *Daemon) listen() ([]socket, error) {
 	var open []socket
 	for _, h := range d.handlers() {
-		l, err := net.Listen("tcp", h.addr)
+		l, err := d.open(h.addr)
 		if err != nil {
 			for _, s := range open {
 				err = errors.Join(err, s.net.Close())

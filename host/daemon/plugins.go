@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -24,9 +25,11 @@ type loaded struct {
 
 // loadPlugins makes the plugins of a configuration. What runs already, from
 // the same bytes and the same entry, is used again. A module that fails keeps
-// the last good version of an unchanged entry; without one it is an error.
+// the last good version of an unchanged entry; without one it is an error,
+// and every such error is returned.
 func (d *Daemon) loadPlugins(ctx context.Context, c *config.Config, running map[string]*loaded) (map[string]*loaded, error) {
 	next := make(map[string]*loaded, len(c.Plugins))
+	var problems []error
 	for i, entry := range c.Plugins {
 		old := running[entry.Name]
 		if old != nil && !reflect.DeepEqual(old.entry, entry) {
@@ -36,19 +39,41 @@ func (d *Daemon) loadPlugins(ctx context.Context, c *config.Config, running map[
 		if p != old || err != nil {
 			d.reported("plugin/"+entry.Name, err)
 		}
-		if err != nil {
-			d.log.LogAttrs(ctx, slog.LevelError, "plugin refused", slog.String("plugin", entry.Name), slog.Bool("last_good_serving", old != nil), slog.Any("reason", err))
-			if old == nil {
-				closePlugins(ctx, d.log, missingFrom(next, running))
-				return nil, c.Problem(fmt.Sprintf("plugins[%d].module", i), err)
+		switch {
+		case err != nil:
+			d.log.LogAttrs(ctx, slog.LevelError, "plugin refused", slog.String("plugin", entry.Name), slog.Bool("last_good_serving", running[entry.Name] != nil), slog.Any("reason", err))
+			if p = old; old == nil {
+				problems = append(problems, c.Problem(fmt.Sprintf("plugins[%d].%s", i, blamed(entry, err)), err))
+				continue
 			}
-			p = old
-		} else if p != old {
+		case p != old:
 			d.log.LogAttrs(ctx, slog.LevelInfo, "plugin loaded", slog.String("plugin", entry.Name), slog.String("sha256", hex.EncodeToString(p.hash[:])))
 		}
 		next[entry.Name] = p
 	}
+	if problems != nil {
+		closePlugins(ctx, d.log, missingFrom(next, running))
+		return nil, errors.Join(problems...)
+	}
 	return next, nil
+}
+
+// wrongHash is a module that is not the one the configuration pins.
+type wrongHash struct{ module, is, wants string }
+
+func (e *wrongHash) Error() string {
+	return fmt.Sprintf("%s has sha256 %s, the configuration wants %s", e.module, e.is, e.wants)
+}
+
+// blamed returns the key of a plugin's entry that an error is about.
+func blamed(entry config.Plugin, err error) string {
+	if _, ok := errors.AsType[*wrongHash](err); ok {
+		return "sha256"
+	}
+	if e, ok := errors.AsType[*plugin.LoadError](err); ok && e.Step == "configure" && len(entry.Config) > len("{}") {
+		return "config"
+	}
+	return "module"
 }
 
 // loadPlugin reads the entry's module and loads it, unless old is that
@@ -64,7 +89,7 @@ func (d *Daemon) loadPlugin(ctx context.Context, entry config.Plugin, old *loade
 		return old, nil
 	}
 	if sum := hex.EncodeToString(hash[:]); entry.SHA256 != "" && entry.SHA256 != sum {
-		return nil, fmt.Errorf("%s has sha256 %s, the configuration wants %s", entry.Module, sum, entry.SHA256)
+		return nil, &wrongHash{entry.Module, sum, entry.SHA256}
 	}
 	version, err := plugin.Load(ctx, plugin.Options{
 		Name: entry.Name, Module: module, Config: entry.Config, Headers: entry.Headers,

@@ -4,18 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"reflect"
 	"time"
 
 	"github.com/authhost/authhost/host"
 	"github.com/authhost/authhost/host/config"
 	"github.com/authhost/authhost/host/credential"
+	"github.com/authhost/authhost/host/login"
 	"github.com/authhost/authhost/host/session"
 	"github.com/authhost/authhost/host/token"
 )
 
-// firstLoad bounds how long a reload waits for key sets that are new, so that
-// requests do not meet a realm that cannot judge them yet.
+// firstLoad bounds how long a reload or an explanation waits for key sets that
+// are new, so that requests do not meet a realm that cannot judge them yet.
 const firstLoad = 5 * time.Second
 
 // realm is one tenant's rooms, and the goroutine that keeps its keys fresh.
@@ -24,6 +26,7 @@ type realm struct {
 	tokens   *token.Validator
 	sessions *session.Store
 	host     *host.Realm
+	login    *login.Realm
 	cancel   context.CancelFunc
 	ended    chan struct{}
 }
@@ -36,7 +39,7 @@ func (r *realm) stop() {
 
 // makeRealms makes the realms of a configuration, using again those that are
 // as they were.
-func (d *Daemon) makeRealms(ctx context.Context, c *config.Config, running map[string]*realm) (map[string]*realm, error) {
+func (d *Daemon) makeRealms(c *config.Config, running map[string]*realm) (map[string]*realm, error) {
 	next := &assembly{realms: make(map[string]*realm, len(c.Realms))}
 	for i, entry := range c.Realms {
 		old := running[entry.Name]
@@ -56,9 +59,6 @@ func (d *Daemon) makeRealms(ctx context.Context, c *config.Config, running map[s
 			return nil, c.Problem(key, err)
 		}
 		next.realms[entry.Name] = r
-		if running != nil {
-			r.awaitKeys(ctx)
-		}
 	}
 	return next.realms, nil
 }
@@ -87,6 +87,13 @@ func (d *Daemon) makeRealm(entry config.Realm, old *realm) (*realm, error) {
 	if err != nil {
 		return nil, err
 	}
+	bearer, err := credential.New(credential.Options{Sources: []credential.Source{{Header: "Authorization"}}})
+	if err != nil {
+		return nil, err
+	}
+	r.login = &login.Realm{Bearer: bearer, Finder: finder, Tokens: r.tokens, Sessions: r.sessions, Cookie: login.Cookie{
+		Name: entry.Session.Cookie.Name, SameSite: sameSite[entry.Session.Cookie.SameSite], InsecureHTTP: entry.Session.Cookie.InsecureHTTP,
+	}}
 	r.host = &host.Realm{Name: entry.Name, Hosts: entry.Hosts, Finder: finder, Tokens: r.tokens, Sessions: r.sessions, Revoked: r.sessions}
 
 	ctx, cancel := context.WithCancel(context.Background())
@@ -96,6 +103,12 @@ func (d *Daemon) makeRealm(entry config.Realm, old *realm) (*realm, error) {
 		r.tokens.Run(ctx)
 	}()
 	return r, nil
+}
+
+var sameSite = map[string]http.SameSite{
+	config.SameSiteStrict: http.SameSiteStrictMode,
+	config.SameSiteLax:    http.SameSiteLaxMode,
+	config.SameSiteNone:   http.SameSiteNoneMode,
 }
 
 func (d *Daemon) tokenOptions(entry config.Realm, old *realm) token.Options {
@@ -114,15 +127,17 @@ func (d *Daemon) tokenOptions(entry config.Realm, old *realm) token.Options {
 	return o
 }
 
-// awaitKeys waits until every key set is there, for a while.
-func (r *realm) awaitKeys(ctx context.Context) {
+// awaitKeys waits until every key set of the realms is there, for a while.
+func awaitKeys(ctx context.Context, realms []*realm) {
 	ctx, cancel := context.WithTimeout(ctx, firstLoad)
 	defer cancel()
-	for len(r.tokens.Ready(ctx)) > 0 {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(10 * time.Millisecond):
+	for _, r := range realms {
+		for len(r.tokens.Ready(ctx)) > 0 {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
 		}
 	}
 }

@@ -80,6 +80,15 @@ func (w *watcher) applied(path string, content []byte) {
 	w.files[path].hash = sha256.Sum256(content)
 }
 
+// seen returns the hash of the content of path that was applied or reported
+// last, if any was.
+func (w *watcher) seen(path string) (hash [sha256.Size]byte, ok bool) {
+	if f := w.files[path]; f != nil {
+		hash = f.hash
+	}
+	return hash, hash != [sha256.Size]byte{}
+}
+
 // poll returns the paths whose content changed and has stood still since the
 // poll before. A file that is missing or cannot be read has not changed.
 func (w *watcher) poll() []string {

@@ -49,6 +49,9 @@ func (p Problem) Write(w http.ResponseWriter) {
 // Fail answers with err: its kind's status and its public text. Of an error
 // that is no *host.Error nothing is told.
 func Fail(w http.ResponseWriter, err error) {
+	if o, ok := w.(interface{ failed(error) }); ok {
+		o.failed(err)
+	}
 	kind, reason := host.Explain(err)
 	Problem{Status: Status(kind), Reason: reason}.Write(w)
 }

@@ -115,11 +115,16 @@ func TestAttackPlugin_compile_bomb(t *testing.T) {
 		name, text string
 		module     []byte
 	}{
-		{"a million functions", "items", bodies(1_000_000).Encode()},
+		{"far too many functions", "items", bodies(200_000).Encode()},
 		{"a huge function", "a function of", huge.Encode()},
 		{"a huge table", "entries", table(0x70, 0, 0x80, 0x80, 0x80, 0x80, 0x08).Encode()},
 		{"a list longer than its section", "items", []byte("\x00asm\x01\x00\x00\x00\x01\x05\xff\xff\xff\xff\x0f")},
 		{"4 billion locals", "locals", []byte("\x00asm\x01\x00\x00\x00\x0a\x0b\x01\x09\x01\xff\xff\xff\xff\x0f\x7e\x0b\x0b")},
+		{"4 billion elements", "cut short", []byte("\x00asm\x01\x00\x00\x00\x09\x0a\x01\x00\x41\x00\x0b\xff\xff\xff\xff\x0f")},
+		{"4 billion expressions", "cut short", []byte("\x00asm\x01\x00\x00\x00\x09\x08\x01\x05\x70\xff\xff\xff\xff\x0f")},
+		{"4 GiB of data", "cut short", []byte("\x00asm\x01\x00\x00\x00\x0b\x07\x01\x01\xff\xff\xff\xff\x0f")},
+		{"4 billion parameters", "cut short", []byte("\x00asm\x01\x00\x00\x00\x01\x07\x01\x60\xff\xff\xff\xff\x0f")},
+		{"a name of 4 GiB", "cut short", []byte("\x00asm\x01\x00\x00\x00\x07\x06\x01\xff\xff\xff\xff\x0f")},
 		{"a module of 65 MiB", "are allowed", append(ok.Encode(), make([]byte, 65<<20)...)},
 	} {
 		t.Run(c.name, func(t *testing.T) {

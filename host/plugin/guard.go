@@ -102,7 +102,7 @@ func guardSection(id byte, body []byte) ([]byte, error) {
 	case sectionCode:
 		item = guardCode
 	default:
-		return body, nil
+		return body, walkSection(id, n, r)
 	}
 	out := binary.AppendUvarint(make([]byte, 0, len(body)+4*int(n)+8), uint64(n))
 	for i := range n {

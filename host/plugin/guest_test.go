@@ -96,14 +96,27 @@ func call() *host.Call {
 	}
 }
 
-// shared is the compile cache of all tests.
+// shared is the compile cache of all tests, on disk: what a test has closed
+// the next one need not compile again.
 var shared = sync.OnceValue(func() *plugin.Cache {
-	c, err := plugin.NewCache("")
+	c, err := plugin.NewCache(filepath.Join(scratch, "cache"))
 	if err != nil {
 		panic(err)
 	}
 	return c
 })
+
+var scratch string
+
+func TestMain(m *testing.M) {
+	var err error
+	if scratch, err = os.MkdirTemp("", "authhost-plugin"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	os.RemoveAll(scratch)
+	os.Exit(code)
+}
 
 func load(t testing.TB, o plugin.Options) *plugin.Plugin {
 	t.Helper()
@@ -174,12 +187,7 @@ var goGuest = sync.OnceValues(func() ([]byte, error) {
 	if _, err := os.ReadFile("testdata/guest/main.go"); err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "authhost-guest")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
-	out := filepath.Join(dir, "guest.wasm")
+	out := filepath.Join(scratch, "guest.wasm")
 	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-o", out, "./testdata/guest")
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
 	if text, err := cmd.CombinedOutput(); err != nil {

@@ -174,11 +174,11 @@ func TestHostMemoryReturns(t *testing.T) {
 		return int(m.HeapAlloc)
 	}
 	before := heap()
-	for range 30 {
+	for range 10 {
 		_, err := p.Authorize(t.Context(), call())
 		fails(t, err, "unreachable")
 	}
-	settles(t, before+limit/2, heap)
+	settles(t, before+limit/4, heap)
 }
 
 // A refused load leaves nothing behind.

@@ -88,7 +88,7 @@ func FuzzKeySet(f *testing.F) {
 	o, _ := fromURL(&idp{Server: &httptest.Server{URL: "http://idp.test/"}})
 	o.Remember = -1
 	f.Fuzz(func(t *testing.T, set []byte) {
-		o.HTTPClient = &http.Client{Transport: transport(func() (*http.Response, error) {
+		o.HTTPClient = &http.Client{Transport: transport(func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(bytes.NewReader(set))}, nil
 		})}
 		got, err := mustNew(t, o).Validate(t.Context(), tok)

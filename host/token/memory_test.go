@@ -109,3 +109,70 @@ func TestConcurrentUse(t *testing.T) {
 	}
 	w.Wait()
 }
+
+func TestAttack42_a_remembered_token_outlives_its_key(t *testing.T) {
+	k1, k2 := jwk(t, "k1", keys().rsa, nil), jwk(t, "k2", keys().rsa2, nil)
+	// forced makes a token with an unknown kid, which has the set loaded anew.
+	forced := func() string {
+		return sign(t, jwt.SigningMethodRS256, keys().rsa2, map[string]any{"alg": "RS256", "kid": "new"}, claims(nil))
+	}
+	for name, after := range map[string][]byte{
+		"key removed":                 jwks(t, k2),
+		"set emptied":                 jwks(t),
+		"kid given to another key":    jwks(t, jwk(t, "k1", keys().rsa2, nil)),
+		"key no longer for signing":   jwks(t, jwk(t, "k1", keys().rsa, map[string]any{"use": "enc"})),
+		"key for another algorithm":   jwks(t, jwk(t, "k1", keys().rsa, map[string]any{"alg": "PS256"})),
+		"key under another name only": jwks(t, jwk(t, "k9", keys().rsa, nil)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newIDP(t, jwks(t, k1))
+			o, c := fromURL(p)
+			v, tok := mustNew(t, o), rs256(t, nil)
+			for range 3 {
+				wantVerdict(t, v, tok, host.Valid)
+			}
+			p.set(200, after)
+			c.advance(time.Minute)
+			wantVerdict(t, v, tok, host.Valid) // not known yet
+			wantVerdict(t, v, forced(), host.BadSignature)
+			for range 3 {
+				wantVerdict(t, v, tok, host.BadSignature)
+			}
+			p.set(200, jwks(t, k1, k2))
+			c.advance(time.Minute)
+			wantVerdict(t, v, forced(), host.BadSignature)
+			wantVerdict(t, v, tok, host.Valid)
+		})
+	}
+}
+
+func TestAttack42_a_remembered_token_expires(t *testing.T) {
+	c := newClock()
+	o := fromFile(t, nil)
+	o.Now = c.Now
+	v, tok := mustNew(t, o), rs256(t, nil) // an hour, and 30 s of leeway
+	wantVerdict(t, v, tok, host.Valid)
+	c.advance(time.Hour + 30*time.Second - 1)
+	wantVerdict(t, v, tok, host.Valid)
+	c.advance(1)
+	for range 3 {
+		wantVerdict(t, v, tok, host.Expired)
+	}
+	c.advance(-2 * time.Hour) // a clock that is set back
+	wantVerdict(t, v, tok, host.NotYetValid)
+}
+
+// A load that brings the same key again forgets nothing.
+func TestRememberedTokenSurvivesARefresh(t *testing.T) {
+	k1 := jwk(t, "k1", keys().rsa, nil)
+	p := newIDP(t, jwks(t, k1))
+	o, c := fromURL(p)
+	v, tok := mustNew(t, o), rs256(t, nil)
+	first := verdict(t, v, tok).Identity
+	p.set(http.StatusOK, jwks(t, jwk(t, "k2", keys().rsa2, nil), k1))
+	c.advance(token.DefaultMissInterval)
+	wantVerdict(t, v, signedBy(t, keys().rsa2, "k2"), host.Valid)
+	if verdict(t, v, tok).Identity != first {
+		t.Error("forgotten although its key is still there")
+	}
+}

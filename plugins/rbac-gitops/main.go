@@ -20,8 +20,7 @@ func init() {
 		return err
 	})
 	authorize.Handle(func(r *authorize.Request) authorize.Decision {
-		a := live.decide(r.Method(), r.Path(), r)
-		switch a.effect {
+		switch a := live.decide(r); a.effect {
 		case allow:
 			return authorize.Allow().Reason(a.reason)
 		case deny:

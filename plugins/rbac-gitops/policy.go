@@ -49,8 +49,10 @@ func newTable(method string, rules []*rule) *table {
 	return t
 }
 
-// caller is who the request is from.
-type caller interface {
+// request is what a policy asks about a request.
+type request interface {
+	Method() string
+	Path() string
 	Anonymous() bool
 	HasRole(role string) bool
 }
@@ -76,33 +78,34 @@ type answer struct {
 // it only loosely (see pattern.covers) can deny, but what it would allow is
 // left to the rules after it: a router that reads the path as it stands must
 // find it guarded, too.
-func (p *policy) decide(method, path string, who caller) answer {
-	t := p.table(method)
+func (p *policy) decide(r request) answer {
+	t := p.table(r.Method())
 	if len(t.rules) == 0 {
 		return answer{}
 	}
+	path := r.Path()
 	if path == "" || path[0] != '/' {
 		return answer{deny, "path does not begin with /"}
 	}
 	if isPlain(path) {
-		for _, r := range t.byLength[min(len(path), maxLength)] {
-			if r.pattern.coversPlain(path) {
-				return p.judge(r, who)
+		for _, rule := range t.byLength[min(len(path), maxLength)] {
+			if rule.pattern.coversPlain(path) {
+				return p.judge(rule, r)
 			}
 		}
 		return answer{}
 	}
-	for _, r := range t.rules {
+	for _, rule := range t.rules {
 		// Without a star, what is covered is covered loosely, too.
-		loosely := r.pattern.covers(path, true)
-		if !loosely && !r.pattern.starred {
+		loosely := rule.pattern.covers(path, true)
+		if !loosely && !rule.pattern.starred {
 			continue
 		}
-		exactly := r.pattern.covers(path, false)
+		exactly := rule.pattern.covers(path, false)
 		if !loosely && !exactly {
 			continue
 		}
-		if a := p.judge(r, who); exactly || a.effect == deny {
+		if a := p.judge(rule, r); exactly || a.effect == deny {
 			return a
 		}
 	}
@@ -124,17 +127,17 @@ func (p *policy) rank(role string) int { return slices.Index(p.roles, role) + 1 
 
 // judge answers by one rule alone. Of several roles the highest counts, so any
 // that is high enough will do.
-func (p *policy) judge(r *rule, who caller) answer {
-	for i := r.need - 1; i < len(p.roles); i++ {
-		if who.HasRole(p.roles[i]) {
-			return answer{allow, r.allow}
+func (p *policy) judge(rule *rule, r request) answer {
+	for i := rule.need - 1; i < len(p.roles); i++ {
+		if r.HasRole(p.roles[i]) {
+			return answer{allow, rule.allow}
 		}
 	}
-	if who.Anonymous() {
-		return answer{deny, r.anonymous}
+	if r.Anonymous() {
+		return answer{deny, rule.anonymous}
 	}
-	if slices.ContainsFunc(p.roles[:r.need-1], who.HasRole) {
-		return answer{deny, r.low}
+	if slices.ContainsFunc(p.roles[:rule.need-1], r.HasRole) {
+		return answer{deny, rule.low}
 	}
-	return answer{deny, r.unknown}
+	return answer{deny, rule.unknown}
 }

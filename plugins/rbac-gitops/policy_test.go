@@ -12,8 +12,20 @@ import (
 // user is a caller with these roles; nil is anonymous.
 type user []string
 
-func (u user) Anonymous() bool          { return u == nil }
-func (u user) HasRole(role string) bool { return slices.Contains(u, role) }
+// call is a request, and counts how often its roles are looked at.
+type call struct {
+	user         user
+	method, path string
+	asked        int
+}
+
+func (c *call) Method() string  { return c.method }
+func (c *call) Path() string    { return c.path }
+func (c *call) Anonymous() bool { return c.user == nil }
+func (c *call) HasRole(role string) bool {
+	c.asked++
+	return slices.Contains(c.user, role)
+}
 
 var (
 	anonymous user
@@ -82,7 +94,7 @@ func TestExamplePolicy(t *testing.T) {
 				want = fmt.Sprintf("allow rules[%d]: %s", i, e.need)
 			}
 			for _, who := range []user{{name}, {"offline_access", name, "owner"}} {
-				if got := p.decide("POST", e.path, who).String(); got != want {
+				if got := p.decide(&call{user: who, method: "POST", path: e.path}).String(); got != want {
 					t.Errorf("POST %s by %v: %s, want %s", e.path, who, got, want)
 				}
 			}
@@ -95,19 +107,19 @@ func TestExamplePolicy(t *testing.T) {
 			{nobody, "deny " + needs + ": no known role"},
 			{stranger, "deny " + needs + ": no known role"},
 		} {
-			if got := p.decide("POST", e.path, test.who).String(); got != test.want {
+			if got := p.decide(&call{user: test.who, method: "POST", path: e.path}).String(); got != test.want {
 				t.Errorf("POST %s by %v: %s, want %s", e.path, test.who, got, test.want)
 			}
 		}
 		for _, method := range []string{"GET", "HEAD", "PUT", "OPTIONS", "DELETE"} {
-			if got := p.decide(method, e.path, anonymous).String(); got != "abstain" {
+			if got := p.decide(&call{user: anonymous, method: method, path: e.path}).String(); got != "abstain" {
 				t.Errorf("%s %s: %s", method, e.path, got)
 			}
 		}
 	}
 	for _, path := range []string{"/", "/api/gitops", "/api/gitops/", "/api/gitops/sync2", "/api/gitops/syn",
 		"/api/gitops/sync/x", "/api/gitops/argocd", "/x/api/gitops/sync", "/api/gitops/status", "/api/gitopssync"} {
-		if got := p.decide("POST", path, anonymous).String(); got != "abstain" {
+		if got := p.decide(&call{user: anonymous, method: "POST", path: path}).String(); got != "abstain" {
 			t.Errorf("POST %s: %s", path, got)
 		}
 	}
@@ -135,7 +147,7 @@ func TestFirstMatchDecides(t *testing.T) {
 		{"POST", "/app", anonymous, "abstain"},
 	}
 	for _, test := range tests {
-		if got := p.decide(test.method, test.path, test.who).String(); got != test.want {
+		if got := p.decide(&call{user: test.who, method: test.method, path: test.path}).String(); got != test.want {
 			t.Errorf("%s %s by %v: %s, want %s", test.method, test.path, test.who, got, test.want)
 		}
 	}
@@ -157,7 +169,7 @@ func TestMethods(t *testing.T) {
 			if slices.Contains(methods, m) {
 				want = "deny"
 			}
-			if got := p.decide(m, path, viewer).String(); !strings.HasPrefix(got, want) {
+			if got := p.decide(&call{user: viewer, method: m, path: path}).String(); !strings.HasPrefix(got, want) {
 				t.Errorf("%s %s: %s, want %s", m, path, got, want)
 			}
 		}
@@ -180,27 +192,19 @@ func TestRolesOfTheConfiguration(t *testing.T) {
 		{"/b", user{"OPS"}, "deny rules[1] needs ops: no known role"},
 	}
 	for _, test := range tests {
-		if got := p.decide("GET", test.path, test.who).String(); got != test.want {
+		if got := p.decide(&call{user: test.who, method: "GET", path: test.path}).String(); got != test.want {
 			t.Errorf("%s by %v: %s, want %s", test.path, test.who, got, test.want)
 		}
 	}
 }
 
-// counting is a caller that counts how often it is looked at.
-type counting struct {
-	user
-	asked int
-}
-
-func (c *counting) HasRole(role string) bool { c.asked++; return c.user.HasRole(role) }
-
 func TestRolesAreJudgedOnlyWhenARuleMatches(t *testing.T) {
 	p := parse(t, example(t))
 	for path, want := range map[string]bool{"/api/gitops/status": false, "/favicon.ico": false, "/api/gitops/sync": true} {
-		who := counting{user: editor}
-		p.decide("POST", path, &who)
-		if got := who.asked > 0; got != want {
-			t.Errorf("%s: roles were looked at %d times", path, who.asked)
+		r := call{user: editor, method: "POST", path: path}
+		p.decide(&r)
+		if got := r.asked > 0; got != want {
+			t.Errorf("%s: roles were looked at %d times", path, r.asked)
 		}
 	}
 }
@@ -209,7 +213,7 @@ func TestRolesAreJudgedOnlyWhenARuleMatches(t *testing.T) {
 func TestNoPathIsDenied(t *testing.T) {
 	p := parse(t, example(t))
 	for _, path := range []string{"", "*", "api/gitops/sync"} {
-		if got := p.decide("POST", path, admin).String(); got != "deny path does not begin with /" {
+		if got := p.decide(&call{user: admin, method: "POST", path: path}).String(); got != "deny path does not begin with /" {
 			t.Errorf("%q: %s", path, got)
 		}
 	}
@@ -218,10 +222,10 @@ func TestNoPathIsDenied(t *testing.T) {
 func TestDecidingAllocatesNothing(t *testing.T) {
 	p := parse(t, `{"rules":[{"methods":["POST"],"path":"/api/gitops/sync","role":"editor"},
 		{"path":"/api/*/x","role":"editor"},{"path":"/ärger/**","role":"editor"}]}`)
-	who := &counting{user: viewer}
 	for _, path := range []string{"/", "/api/gitops/sync", "/API/gitops/sync/", "/api/gitops/sync.json", "/api/%/x",
 		"/api/ gitops. /ſync", "/ÄRGER/a", "/api/gitops/" + strings.Repeat("x", 200), "/api/gitops/\xff"} {
-		if n := testing.AllocsPerRun(100, func() { p.decide("POST", path, who) }); n != 0 {
+		r := &call{user: viewer, method: "POST", path: path}
+		if n := testing.AllocsPerRun(100, func() { p.decide(r) }); n != 0 {
 			t.Errorf("%s: %v allocations", path, n)
 		}
 	}
@@ -232,8 +236,9 @@ func BenchmarkDecide(b *testing.B) {
 	for _, path := range []string{"/api/gitops/sync", "/api/gitops/detect-drift", "/api/gitops/status", "/api/clusters", "/assets/app.js"} {
 		b.Run(path, func(b *testing.B) {
 			b.ReportAllocs()
+			r := &call{user: editor, method: "POST", path: path}
 			for b.Loop() {
-				p.decide("POST", path, editor)
+				p.decide(r)
 			}
 		})
 	}

@@ -24,7 +24,7 @@ type Store struct {
 
 // step is the unit in which the suite lets time pass; long beside what a
 // server's answer takes, short beside a person's patience.
-const step = 400 * time.Millisecond
+const step = 300 * time.Millisecond
 
 // Run runs the whole suite. open is called once for each part and returns an
 // empty store, which it closes by t.Cleanup.

@@ -35,10 +35,10 @@ type Options struct {
 
 const (
 	dialTimeout = time.Second
-	callTimeout = time.Second
+	callTimeout = 750 * time.Millisecond
 	// waitTimeout is how long replicas have; shorter than callTimeout, so that
 	// too few of them is an answer and not a connection that is given up.
-	waitTimeout = 700 * time.Millisecond
+	waitTimeout = 500 * time.Millisecond
 )
 
 // Driver is a cache.Driver on Redis. New makes one.

@@ -1,0 +1,60 @@
+package login
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+
+	"github.com/authhost/authhost/host"
+)
+
+func (h *Handlers) logout(w http.ResponseWriter, ctx context.Context, v *Visit) error {
+	found, _ := v.Realm.Finder.Find(v.Request, nil)
+	foreign := crossOrigin(v.Request)
+	if foreign && slices.ContainsFunc(found, func(c host.Credential) bool { return c.Source == host.FromCookie }) {
+		return &host.Error{Kind: host.Forbidden, Public: "cross_origin"}
+	}
+	var failed []error
+	for _, c := range found { // all of them, even if one fails
+		if err := end(ctx, v, c); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	if len(failed) > 0 {
+		_, public := host.Explain(failed[0])
+		return &host.Error{Kind: host.Unavailable, Public: public, Cause: errors.Join(failed...)}
+	}
+	if !foreign { // another site must not take away a cookie that it could not send
+		v.Realm.Cookie.clear(w, found)
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// end ends one credential. What is no credential of this realm's needs no
+// ending: only what is properly signed can count, now or later.
+func end(ctx context.Context, v *Visit, c host.Credential) error {
+	switch c.Kind {
+	case host.Session:
+		return v.Realm.Sessions.End(ctx, c.Value)
+	case host.JWT:
+		judged, err := v.Realm.Tokens.Validate(ctx, c.Value)
+		if err != nil || judged.Identity == nil {
+			return err
+		}
+		v.note(c, judged)
+		switch judged.Verdict {
+		case host.Valid, host.Expired, host.NotYetValid, host.Revoked:
+			return v.Realm.Sessions.RevokeToken(ctx, judged.Identity)
+		}
+	}
+	return nil
+}
+
+// crossOrigin applies the rules of http.CrossOriginProtection to the request
+// as the client sent it.
+func crossOrigin(req *host.Request) bool {
+	var rules http.CrossOriginProtection
+	return rules.Check(&http.Request{Method: req.Method, Header: req.Header, Host: req.Authority}) != nil
+}

@@ -1,0 +1,114 @@
+package plugin_test
+
+import (
+	"encoding/json"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/authhost/authhost/host/plugin"
+	. "github.com/authhost/authhost/host/plugin/wasmtest"
+)
+
+// lines returns the log's records of one message.
+func (l *logs) lines(t *testing.T, msg string) []map[string]any {
+	t.Helper()
+	var list []map[string]any
+	for line := range strings.Lines(l.String()) {
+		var m map[string]any
+		if err := json.Unmarshal([]byte(line), &m); err != nil {
+			t.Fatalf("a log line that is not JSON: %q", line)
+		}
+		if m["msg"] == msg {
+			list = append(list, m)
+		}
+	}
+	return list
+}
+
+// logging returns a guest that logs text n times at that level in each call.
+func logging(level int32, text string, n int) []byte {
+	m := base(logImport)
+	m.Data = map[uint32]string{dataAt: text}
+	var body []byte
+	for range n {
+		body = Join(body, Const32(level), Const32(dataAt), Const32(int32(len(text))), Call(0))
+	}
+	return hook(m, "on_authorize", body).Encode()
+}
+
+func TestLog(t *testing.T) {
+	log, logger := newLogs()
+	for level := range int32(5) {
+		allows(t, load(t, plugin.Options{Module: logging(level, "line \x1b[31m\n\xff end", 1), Logger: logger}))
+	}
+	allows(t, load(t, plugin.Options{Module: logging(0, strings.Repeat("x", 5000), 1), Logger: logger}))
+	got := log.lines(t, "plugin says")
+	if len(got) != 6 {
+		t.Fatalf("%d lines:\n%s", len(got), log)
+	}
+	for i, want := range []string{"DEBUG", "INFO", "WARN", "ERROR", "ERROR"} {
+		if l := got[i]; l["level"] != want || l["plugin"] != "guest" || l["text"] != "line \x1b[31m\n\uFFFD end" {
+			t.Errorf("level %d was logged as %v", i, l)
+		}
+	}
+	if n := len(got[5]["text"].(string)); n != 1024 {
+		t.Errorf("a line of %d bytes", n)
+	}
+	if raw := log.String(); strings.Contains(raw, "\x1b") || strings.Count(raw, "\n") != 6 {
+		t.Errorf("control characters reach the log: %q", raw)
+	}
+}
+
+// Past a hundred lines a second the rest is counted, and said once.
+func TestAttackPlugin_flood_of_lines(t *testing.T) {
+	log, logger := newLogs()
+	var now atomic.Int64
+	p := load(t, plugin.Options{Module: logging(1, "x", 50), Logger: logger,
+		Now: func() time.Time { return time.Unix(1_800_000_000, now.Load()) }})
+	for range 10 { // 500 lines at one moment
+		allows(t, p)
+	}
+	if n := len(log.lines(t, "plugin says")); n != 100 {
+		t.Errorf("%d lines, want 100", n)
+	}
+	now.Add(int64(300 * time.Millisecond)) // room for 30
+	allows(t, p)
+	dropped := log.lines(t, "plugin log lines dropped")
+	if n := len(log.lines(t, "plugin says")); n != 130 || len(dropped) != 1 || dropped[0]["lines"] != 400.0 || dropped[0]["plugin"] != "guest" {
+		t.Errorf("%d lines, and of dropped ones: %v", n, dropped)
+	}
+}
+
+// Standard output and error are log lines, whole ones.
+func TestStandardOutput(t *testing.T) {
+	write := Import{Module: "wasi_snapshot_preview1", Name: "fd_write", Params: []byte{I32, I32, I32, I32}, Results: []byte{I32}}
+	m := base(write)
+	text := "one\n\ntwo\r\nthree"
+	m.Data = map[uint32]string{
+		dataAt:       "\x20\xa0\x00\x00" + string(rune(len(text))) + "\x00\x00\x00", // dataAt+32 and the length
+		dataAt + 32:  text,
+		dataAt + 256: "",
+	}
+	print := func(fd int32) []byte {
+		return Join(Const32(fd), Const32(dataAt), Const32(1), Const32(dataAt+16), Call(0), Op(Drop))
+	}
+	log, logger := newLogs()
+	p := load(t, plugin.Options{Module: hook(m, "on_authorize", print(1), print(2), print(1)).Encode(), Logger: logger})
+	allows(t, p)
+	var got []string
+	for _, l := range log.lines(t, "plugin says") {
+		got = append(got, l["level"].(string)+" "+l["text"].(string))
+	}
+	if want := "INFO one|INFO two\r|WARN one|WARN two\r|INFO threeone|INFO two\r"; strings.Join(got, "|") != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// Without a logger, and with one that wants nothing, guests may still log.
+func TestNoLogger(t *testing.T) {
+	allows(t, load(t, plugin.Options{Module: logging(3, "x", 3)}))
+	allows(t, load(t, plugin.Options{Module: logging(3, "x", 3), Logger: slog.New(slog.DiscardHandler)}))
+}
