@@ -222,8 +222,14 @@ func serve(t testing.TB, config string, env ...string) *authhost {
 
 func serveFile(t testing.TB, file string, env ...string) *authhost {
 	t.Helper()
-	cmd := exec.Command(filepath.Join(artifacts(t), "authhost"), "serve", "--config", file)
-	cmd.Env = append(os.Environ(), env...)
+	return serveProgram(t, filepath.Join(artifacts(t), "authhost"), file, env...)
+}
+
+// serveProgram runs the given build of authhost.
+func serveProgram(t testing.TB, program, file string, env ...string) *authhost {
+	t.Helper()
+	cmd := exec.Command(program, "serve", "--config", file)
+	cmd.Env = append(environ(t), env...)
 	h := &authhost{process: start(t, cmd), config: file}
 	eventually(t, "authhost listening", func() bool {
 		select {
@@ -236,6 +242,13 @@ func serveFile(t testing.TB, file string, env ...string) *authhost {
 		return h.public != "" && h.admin != "" && h.telemetry != ""
 	})
 	return h
+}
+
+// environ is the environment of every authhost here: compiled plugins are kept
+// for this run of the tests alone.
+func environ(t testing.TB) []string {
+	t.Helper()
+	return append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(artifacts(t), "cache"))
 }
 
 // listeners reads the addresses from the log.

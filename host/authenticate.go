@@ -5,12 +5,37 @@ import (
 	"fmt"
 )
 
+// usual is how many credentials a request has at most, usually: more cost
+// allocations.
+const usual = 4
+
+// attempt is one request's search for a credential that counts, in one piece
+// of memory.
+type attempt struct {
+	realm  *Realm
+	call   Call
+	judged []judged // parallel to call.Found
+
+	foundRoom  [usual]Credential
+	judgedRoom [usual]judged
+	triedRoom  [usual]Tried
+}
+
+// judged is what is known of one credential before or after it was tried.
+type judged struct {
+	done       bool
+	validation Validation
+	err        error
+	verdict    Verdict // Untried until it was tried
+}
+
 // authenticate finds out who the request is from: the first credential that
 // is present decides, unless it fails and a plugin of the route names another
-// to try. It fills in call; the decision is Allowed when the request may go on.
-func (p *Pipeline) authenticate(ctx context.Context, realm *Realm, route *Route, call *Call, ev *Event) Decision {
-	var room [4]Credential
-	call.Found, call.Query = realm.Finder.Find(call.Request, room[:0])
+// to try. It fills in a.call; the decision is Allowed when the request may go
+// on.
+func (p *Pipeline) authenticate(ctx context.Context, a *attempt, route *Route, ev *Event) Decision {
+	call := &a.call
+	call.Found, call.Query = a.realm.Finder.Find(call.Request, a.foundRoom[:0])
 	if len(call.Found) == 0 {
 		ev.Tracef("no credential is present")
 		if route.Authenticate == Optional {
@@ -18,8 +43,12 @@ func (p *Pipeline) authenticate(ctx context.Context, realm *Realm, route *Route,
 		}
 		return Decision{Kind: Unauthenticated, Reason: "no_credential"}
 	}
+	a.judged = a.judgedRoom[:]
+	if len(call.Found) > usual {
+		a.judged = make([]judged, len(call.Found))
+	}
+	ev.Tried = a.triedRoom[:0]
 
-	a := attempt{realm: realm, found: call.Found}
 	for next := 0; ; {
 		v, err := a.try(ctx, next)
 		if err != nil {
@@ -48,7 +77,7 @@ func (p *Pipeline) authenticate(ctx context.Context, realm *Realm, route *Route,
 			denied.Plugin = plugin
 			return denied
 		}
-		if i := choice.Candidate; i < 0 || i >= len(a.found) || a.verdicts[i] != Untried {
+		if i := choice.Candidate; i < 0 || i >= len(call.Found) || a.judged[i].verdict != Untried {
 			return p.undecided(ev, plugin, fmt.Errorf("plugin %s: candidate %d cannot be tried", plugin, i))
 		}
 		next = choice.Candidate
@@ -83,31 +112,13 @@ func choose(ctx context.Context, route *Route, call *Call, ev *Event) (Choice, s
 	return Choice{}, "", nil
 }
 
-// attempt is one request's search for a credential that counts.
-type attempt struct {
-	realm    *Realm
-	found    []Credential
-	verdicts []Verdict
-	judged   []judged // parallel to found
-}
-
-// judged is what is known of one credential before or after it was tried.
-type judged struct {
-	done       bool
-	validation Validation
-	err        error
-}
-
 // try judges one credential and records its verdict.
 func (a *attempt) try(ctx context.Context, i int) (Validation, error) {
-	if a.verdicts == nil {
-		a.verdicts, a.judged = make([]Verdict, len(a.found)), make([]judged, len(a.found))
-	}
 	v, err := a.judge(ctx, i)
 	if err != nil {
 		return Validation{}, err
 	}
-	if v.Verdict == Valid && a.found[i].Kind == JWT {
+	if v.Verdict == Valid && a.call.Found[i].Kind == JWT {
 		revoked, err := a.realm.Revoked.Revoked(ctx, v.Identity)
 		if err != nil && !v.Identity.SkipRevocation {
 			return Validation{}, err
@@ -116,8 +127,7 @@ func (a *attempt) try(ctx context.Context, i int) (Validation, error) {
 			v.Verdict = Revoked
 		}
 	}
-	a.verdicts[i] = v.Verdict
-	a.judged[i].validation = v
+	a.judged[i].verdict = v.Verdict
 	return v, nil
 }
 
@@ -128,7 +138,7 @@ func (a *attempt) judge(ctx context.Context, i int) (Validation, error) {
 		return j.validation, j.err
 	}
 	j.done = true
-	switch c := a.found[i]; c.Kind {
+	switch c := a.call.Found[i]; c.Kind {
 	case JWT:
 		j.validation, j.err = a.realm.Tokens.Validate(ctx, c.Value)
 	case Session:
@@ -145,9 +155,9 @@ func (a *attempt) judge(ctx context.Context, i int) (Validation, error) {
 // and whom the properly signed ones name. One that cannot be judged now names
 // nobody: should a plugin choose it, there is no verdict.
 func (a *attempt) candidates(ctx context.Context) []Candidate {
-	list := make([]Candidate, len(a.found))
-	for i, c := range a.found {
-		list[i] = Candidate{Source: c.Source, Name: c.Name, Kind: c.Kind, Verdict: a.verdicts[i]}
+	list := make([]Candidate, len(a.call.Found))
+	for i, c := range a.call.Found {
+		list[i] = Candidate{Source: c.Source, Name: c.Name, Kind: c.Kind, Verdict: a.judged[i].verdict}
 		if v, err := a.judge(ctx, i); err == nil && v.Identity != nil {
 			list[i].UserID = v.Identity.UserID
 		}

@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -136,18 +135,19 @@ func (p *Pipeline) decide(ctx context.Context, s *Snapshot, req *Request, ev *Ev
 		return Decision{Kind: Allowed, Reason: "public", Query: req.RawQuery}
 	}
 
-	call := Call{Request: req, Realm: realm.Name, Route: ev.Route, Now: p.now()}
-	d := p.authenticate(ctx, realm, route, &call, ev)
+	a := &attempt{realm: realm, call: Call{Request: req, Realm: realm.Name, Route: ev.Route, Now: p.now()}}
+	call := &a.call
+	d := p.authenticate(ctx, a, route, ev)
 	if d.Kind != Allowed {
 		return d
 	}
-	if call.Credential.Source == FromCookie && crossOrigin(req) {
+	if call.Credential.Source == FromCookie && req.CrossOrigin() {
 		return Decision{Kind: Forbidden, Reason: "cross_origin", Identity: call.Identity}
 	}
 	if i < 0 {
 		return Decision{Kind: Forbidden, Reason: "no_route", Identity: call.Identity}
 	}
-	d = p.authorize(ctx, route, &call, ev)
+	d = p.authorize(ctx, route, call, ev)
 	d.Identity, d.Credential, d.Query = call.Identity, call.Credential, call.Query
 	if d.Kind == Forbidden && call.Identity == nil {
 		d.Kind = Unauthenticated
@@ -201,11 +201,4 @@ func (p *Pipeline) undecided(ev *Event, plugin string, err error) Decision {
 	_, public := Explain(err)
 	ev.Tracef("no answer: %s", err)
 	return Decision{Kind: Unavailable, Reason: public, Plugin: plugin}
-}
-
-// crossOrigin applies the rules of http.CrossOriginProtection to the request
-// as the client sent it: a cookie alone does not speak for another site.
-func crossOrigin(req *Request) bool {
-	var rules http.CrossOriginProtection
-	return rules.Check(&http.Request{Method: req.Method, Header: req.Header, Host: req.Authority}) != nil
 }

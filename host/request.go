@@ -18,3 +18,11 @@ type Request struct {
 	Header    http.Header // the client's headers
 	Client    netip.Addr  // the client, behind the trusted gateways
 }
+
+// CrossOrigin says whether another site made the browser send the request, by
+// the rules of http.CrossOriginProtection: a cookie alone then does not speak
+// for its user. Requests with a safe method, and those of no browser, are not.
+func (r *Request) CrossOrigin() bool {
+	var rules http.CrossOriginProtection
+	return rules.Check(&http.Request{Method: r.Method, Header: r.Header, Host: r.Authority}) != nil
+}

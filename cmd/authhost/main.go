@@ -12,10 +12,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/signal"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/authhost/authhost/cmd/authhost/internal/dev"
@@ -124,10 +126,7 @@ func options(config string, stderr io.Writer) daemon.Options {
 }
 
 // reloadOnHangup tells d of every SIGHUP until ctx ends.
-func reloadOnHangup(ctx context.Context, d *daemon.Daemon) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
+func reloadOnHangup(ctx context.Context, d *daemon.Daemon, hangups <-chan os.Signal) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -149,11 +148,15 @@ func runServe(ctx context.Context, args []string, _, stderr io.Writer) error {
 }
 
 func serve(ctx context.Context, o daemon.Options) error {
+	// From the start: until plugins are loaded a SIGHUP would end the process.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	d, err := daemon.Open(ctx, o)
 	if err != nil {
 		return err
 	}
-	go reloadOnHangup(ctx, d)
+	go reloadOnHangup(ctx, d, hangups)
 	return d.Run(ctx)
 }
 
@@ -173,17 +176,28 @@ func runCheck(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	return nil
 }
 
-// headerFlag collects --header 'K: V'.
+// headerFlag collects --header 'K: V'. It takes anything: the error of package
+// flag would show the value, which may be a token.
 type headerFlag []string
 
-func (h *headerFlag) String() string { return strings.Join(*h, ", ") }
+func (h *headerFlag) String() string { return fmt.Sprintf("%d headers", len(*h)) }
 
 func (h *headerFlag) Set(s string) error {
-	if name, _, ok := strings.Cut(s, ":"); !ok || strings.TrimSpace(name) == "" {
-		return errors.New("want 'Name: value'")
-	}
 	*h = append(*h, s)
 	return nil
+}
+
+// header returns what was collected, or which --header is none.
+func (h headerFlag) header() (http.Header, error) {
+	header := http.Header{}
+	for i, line := range h {
+		name, value, ok := strings.Cut(line, ":")
+		if name = strings.TrimSpace(name); !ok || name == "" {
+			return nil, fmt.Errorf("--header number %d is not 'Name: value'", i+1)
+		}
+		header.Add(name, strings.TrimSpace(value))
+	}
+	return header, nil
 }
 
 func runExplain(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -195,9 +209,14 @@ func runExplain(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	if err := f.parse(args, 1, 1); err != nil {
 		return err
 	}
+	header, err := headers.header()
+	if err != nil {
+		fmt.Fprintf(stderr, "authhost explain: %v\n", err)
+		return errUsage
+	}
 	o := options(*f.config, stderr)
 	o.Log = slog.New(slog.DiscardHandler)
-	return daemon.Explain(ctx, o, daemon.Question{Method: *method, Headers: headers, URL: f.Arg(0)}, stdout)
+	return daemon.Explain(ctx, o, daemon.Question{Method: *method, Header: header, URL: f.Arg(0)}, stdout)
 }
 
 func runVersion(_ context.Context, args []string, stdout, stderr io.Writer) error {
@@ -222,15 +241,16 @@ func runDev(ctx context.Context, args []string, stdout, stderr io.Writer) error 
 	if err != nil {
 		return err
 	}
-	o := options(env.ConfigFile, stderr)
-	o.Listening = func(addr map[string]string) {
-		env.Welcome(stdout, func(listener string) string { return addr[listener] })
-	}
 	ctx, stop := context.WithCancel(ctx)
-	ended := make(chan struct{})
-	go func() { defer close(ended); env.Run(ctx) }()
+	var all sync.WaitGroup
+	all.Go(func() { env.Run(ctx) })
+	o := options(env.ConfigFile, stderr)
+	o.Listen = dev.Listen
+	o.Listening = func(addr map[string]string) {
+		all.Go(func() { env.Welcome(ctx, stdout, addr) })
+	}
 	err = serve(ctx, o)
 	stop()
-	<-ended
+	all.Wait()
 	return errors.Join(err, env.Close())
 }

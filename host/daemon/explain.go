@@ -15,43 +15,35 @@ import (
 
 // Question is one request to be explained.
 type Question struct {
-	Method  string
-	Headers []string // "Name: value"
-	URL     string   // absolute
+	Method string
+	Header http.Header
+	URL    string // absolute
 }
 
 // Explain decides one request as a running host would, by the same files and
 // the same cache, and writes each step to w; the last line is
 // "decision: STATUS REASON". An error means that nothing was decided because
-// the configuration or the question cannot be used.
+// the configuration cannot be used.
 func Explain(ctx context.Context, o Options, q Question, w io.Writer) error {
-	header := http.Header{}
-	for _, line := range q.Headers {
-		name, value, ok := strings.Cut(line, ":")
-		if !ok {
-			return fmt.Errorf("header %q is not 'Name: value'", name)
-		}
-		header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
-	}
 	d, err := Open(ctx, o)
 	if err != nil {
 		return err
 	}
 	awaitKeys(ctx, d.current.realmsMissingFrom(nil))
-	err = d.explain(ctx, q, header, w)
+	err = d.explain(ctx, q, w)
 	return errors.Join(err, d.Close(ctx))
 }
 
-func (d *Daemon) explain(ctx context.Context, q Question, header http.Header, w io.Writer) error {
+func (d *Daemon) explain(ctx context.Context, q Question, w io.Writer) error {
 	var lines strings.Builder
-	decision := d.decideAloud(ctx, q, header, &lines)
+	decision := d.decideAloud(ctx, q, &lines)
 	fmt.Fprintf(&lines, "decision: %d %s\n", edge.Status(decision.Kind), decision.Reason)
 	_, err := io.WriteString(w, lines.String())
 	return err
 }
 
-func (d *Daemon) decideAloud(ctx context.Context, q Question, header http.Header, w io.Writer) host.Decision {
-	req, err := edge.ParseURL(q.Method, q.URL, header, netip.IPv6Loopback())
+func (d *Daemon) decideAloud(ctx context.Context, q Question, w io.Writer) host.Decision {
+	req, err := edge.ParseURL(q.Method, q.URL, q.Header, netip.IPv6Loopback())
 	if err != nil {
 		fmt.Fprintf(w, "request: %v\n", err)
 		kind, reason := host.Explain(err)

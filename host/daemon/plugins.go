@@ -29,13 +29,14 @@ type loaded struct {
 // and every such error is returned.
 func (d *Daemon) loadPlugins(ctx context.Context, c *config.Config, running map[string]*loaded) (map[string]*loaded, error) {
 	next := make(map[string]*loaded, len(c.Plugins))
+	modules := modules{}
 	var problems []error
 	for i, entry := range c.Plugins {
 		old := running[entry.Name]
 		if old != nil && !reflect.DeepEqual(old.entry, entry) {
 			old = nil
 		}
-		p, err := d.loadPlugin(ctx, entry, old)
+		p, err := d.loadPlugin(ctx, entry, old, modules)
 		if p != old || err != nil {
 			d.reported("plugin/"+entry.Name, err)
 		}
@@ -76,10 +77,25 @@ func blamed(entry config.Plugin, err error) string {
 	return "module"
 }
 
+// modules keeps what was read of each file: plugins that share a module get
+// the same version of it.
+type modules map[string][]byte
+
+func (m modules) read(path string) ([]byte, error) {
+	if content, ok := m[path]; ok {
+		return content, nil
+	}
+	content, err := os.ReadFile(path)
+	if err == nil {
+		m[path] = content
+	}
+	return content, err
+}
+
 // loadPlugin reads the entry's module and loads it, unless old is that
 // already.
-func (d *Daemon) loadPlugin(ctx context.Context, entry config.Plugin, old *loaded) (*loaded, error) {
-	module, err := os.ReadFile(entry.Module)
+func (d *Daemon) loadPlugin(ctx context.Context, entry config.Plugin, old *loaded, modules modules) (*loaded, error) {
+	module, err := modules.read(entry.Module)
 	if err != nil {
 		return nil, err
 	}

@@ -42,6 +42,7 @@ func openStore(c *config.Config, d *Daemon) (*store, error) {
 			}
 			password = string(secret)
 		}
+		redis.LogTo(d.log)
 		s, err := redis.New(redis.Options{
 			Addrs: c.Cache.Redis.Addrs, Username: c.Cache.Redis.Username, Password: password, DB: c.Cache.Redis.DB, TLS: c.Cache.Redis.TLS,
 			MasterName: c.Cache.Redis.MasterName, Cluster: c.Cache.Redis.Cluster, WaitReplicas: c.Cache.Redis.WaitReplicas,

@@ -11,7 +11,7 @@ import (
 
 func (h *Handlers) logout(w http.ResponseWriter, ctx context.Context, v *Visit) error {
 	found, _ := v.Realm.Finder.Find(v.Request, nil)
-	foreign := crossOrigin(v.Request)
+	foreign := v.Request.CrossOrigin()
 	if foreign && slices.ContainsFunc(found, func(c host.Credential) bool { return c.Source == host.FromCookie }) {
 		return &host.Error{Kind: host.Forbidden, Public: "cross_origin"}
 	}
@@ -50,11 +50,4 @@ func end(ctx context.Context, v *Visit, c host.Credential) error {
 		}
 	}
 	return nil
-}
-
-// crossOrigin applies the rules of http.CrossOriginProtection to the request
-// as the client sent it.
-func crossOrigin(req *host.Request) bool {
-	var rules http.CrossOriginProtection
-	return rules.Check(&http.Request{Method: req.Method, Header: req.Header, Host: req.Authority}) != nil
 }

@@ -92,6 +92,7 @@ func attacks() []attack {
 		{"header_Retry-After_on_an_allow", header(abi.CodeYes, "Retry-After", "1"), "is not declared"},
 		{"header_twice", header(abi.CodeYes, "X-Team", "a", "x-team", "b"), "X-Team is set twice"},
 
+		{"poll_with_a_count_that_overflows", on([]Import{pollImport}, Const32(0), Const32(0), Const32(1<<28), Const32(0), Call(0), Op(Drop)), "index out of range"},
 		{"trap", on(nil, Op(Unreachable)), "unreachable"},
 		{"division_by_zero", on(nil, Const32(1), Const32(0), Op(0x6d), Op(Drop)), "divide by zero"},
 		{"load_out_of_bounds", on(nil, Const32(-1), Op(0x28, 0, 0), Op(Drop)), "out of bounds"},
@@ -208,6 +209,30 @@ func TestAttackPlugin_start(t *testing.T) {
 			refused(t, plugin.Options{Module: c.module.Encode(), Limits: quick}, c.step, c.text)
 		})
 	}
+}
+
+// An instance that cannot be made again fails one call, not the pool.
+func TestAttackPlugin_failed_restart(t *testing.T) {
+	random := Import{Module: "wasi_snapshot_preview1", Name: "random_get", Params: []byte{I32, I32}, Results: []byte{I32}}
+	// configure returns a random byte as its code.
+	m := with(base(random), Func{Export: "configure", Params: hookParams, Results: hookResults,
+		Body: Join(Const32(dataAt), Const32(1), Call(0), Op(Drop), Const32(dataAt), Op(0x2d, 0, 0, ExtendU))})
+	p := load(t, plugin.Options{
+		Module: hook(m, "on_authorize", onCue(Op(Unreachable))).Encode(), Rand: strings.NewReader("\x00\x02\x00"), Limits: plugin.Limits{Instances: 1},
+	})
+	_, err := p.Authorize(t.Context(), cue())
+	fails(t, err, "unreachable")
+	_, err = p.Authorize(t.Context(), call())
+	fails(t, err, "no reason given")
+	allows(t, p)
+}
+
+// A sleep returns at once.
+func TestSleep(t *testing.T) {
+	m := base(pollImport)
+	m.Data = map[uint32]string{dataAt + 24: "\x00\x00\x00\x00\x00\x01\x00\x00"} // a timeout of 305 hours
+	body := Join(Const32(dataAt), Const32(dataAt+64), Const32(1), Const32(dataAt+128), Call(0), Op(0x04, 0x40, Unreachable, 0x0b))
+	allows(t, load(t, plugin.Options{Module: hook(m, "on_authorize", body).Encode(), Limits: plugin.Limits{Time: time.Second}}))
 }
 
 // memory.grow answers -1 beyond the limit, and the guest may go on.

@@ -102,7 +102,7 @@ func checkImports(m wazero.CompiledModule) error {
 	}
 	for _, def := range m.ImportedFunctions() {
 		module, name, _ := def.Import()
-		want := nothing
+		var want signature
 		switch {
 		case module == wasiModule && slices.Contains(wasiFunctions, name):
 			continue // the engine compares its signature before anything runs

@@ -14,8 +14,9 @@
 // # Time
 //
 // Guest code runs natively and cannot be preempted. Each loop head leaves to
-// Go, and so does the entry of each function that calls others (see guard);
-// there a call past its time is ended. What runs between two such points is
-// bounded by the size of one function body and, for memory.fill and its like,
-// by the limit on memory. Compiling is bounded by size and counts alone.
+// Go, and so does the entry of each function (see guard); there a call past
+// its time is ended. What runs between two such points is bounded by the size
+// of one function body alone, which a module made for the purpose can fill
+// with memory.fill after memory.fill. Compiling is bounded by size and counts,
+// not by time.
 package plugin

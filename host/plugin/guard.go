@@ -48,8 +48,8 @@ var (
 )
 
 // guard bounds a module and returns it with three changes that its code cannot
-// tell: a checkpoint at the entry of every function that may call another, so
-// that recursion ends in time as loops do; a maximum on every table, since
+// tell: a checkpoint at the entry of every function, so that recursion ends in
+// time as loops do; a maximum on every table, since
 // tables are not part of the memory that the engine limits; and no custom
 // sections but the functions' names. No index moves, so what was invalid stays
 // invalid.
@@ -147,8 +147,7 @@ func guardTable(out []byte, r *reader) ([]byte, error) {
 }
 
 // guardCode copies a function body, with a checkpoint before its first
-// instruction where it may call another. Whether it may is told by the bytes
-// of the call instructions occurring anywhere in it, which is never too few.
+// instruction.
 func guardCode(out []byte, r *reader) ([]byte, error) {
 	body, err := r.block()
 	if err != nil {
@@ -165,13 +164,9 @@ func guardCode(out []byte, r *reader) ([]byte, error) {
 	if len(code) == 0 || code[len(code)-1] != 0x0b {
 		return nil, errors.New("a function without an end")
 	}
-	var enter []byte
-	if bytes.ContainsAny(code, "\x10\x11\x12\x13\x14\x15") {
-		enter = checkpoint
-	}
-	out = binary.AppendUvarint(out, uint64(len(body)+len(enter)))
+	out = binary.AppendUvarint(out, uint64(len(body)+len(checkpoint)))
 	out = append(out, body[:len(body)-len(code)]...)
-	out = append(out, enter...)
+	out = append(out, checkpoint...)
 	return append(out, code...), nil
 }
 

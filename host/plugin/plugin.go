@@ -59,7 +59,8 @@ func (e *LoadError) Unwrap() error { return e.Cause }
 
 // Load checks a module, compiles it, starts one instance and has it accept
 // its configuration. Every error is a [*LoadError], and leaves nothing behind.
-// It starts no goroutine that outlives it.
+// It starts no goroutine that outlives it. When ctx ends it gives up before
+// anything of the module runs.
 func Load(ctx context.Context, o Options) (*Plugin, error) {
 	fail := func(step string, err error) (*Plugin, error) {
 		return nil, &LoadError{Plugin: o.Name, Step: step, Cause: err}
@@ -99,8 +100,8 @@ func Load(ctx context.Context, o Options) (*Plugin, error) {
 }
 
 // open does what can fail of Load, and names the step that did.
-func (p *Plugin) open(ctx context.Context, module []byte) (step string, err error) {
-	ctx = context.WithoutCancel(ctx) // the engine would keep it
+func (p *Plugin) open(caller context.Context, module []byte) (step string, err error) {
+	ctx := context.WithoutCancel(caller) // the engine keeps it
 	p.runtime = wazero.NewRuntimeWithConfig(ctx, engineConfig().
 		WithCompilationCache(p.opts.Cache.code).
 		WithMemoryLimitPages(uint32(p.opts.Limits.Memory/pageSize)).
@@ -110,6 +111,9 @@ func (p *Plugin) open(ctx context.Context, module []byte) (step string, err erro
 		return "compile", err
 	}
 	if p.compiled, err = p.opts.Cache.compile(ctx, p.runtime, module); err != nil {
+		return "compile", err
+	}
+	if err := caller.Err(); err != nil {
 		return "compile", err
 	}
 	if p.hooks, err = check(p.compiled); err != nil {

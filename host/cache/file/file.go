@@ -229,6 +229,9 @@ func syncDir(dir string) error {
 	return f.Sync()
 }
 
+// errOtherSlot is a file under a name that is not its slot's.
+var errOtherSlot = errors.New("the file holds another slot")
+
 // load reads a slot; nil if it is absent or has expired.
 func (d *Driver) load(ctx context.Context, slot string) (*record, error) {
 	if err := ctx.Err(); err != nil {
@@ -243,7 +246,7 @@ func (d *Driver) load(ctx context.Context, slot string) (*record, error) {
 		return nil, nil
 	}
 	if err == nil && string(r.Slot) != slot {
-		err = errors.New("the file holds another slot")
+		err = errOtherSlot
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cache file: slot %s: %w", name, err)

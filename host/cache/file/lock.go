@@ -77,9 +77,6 @@ func (d *Driver) openLock(shard byte) (*os.File, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return f, err
 	}
-	if err := d.there(); err != nil {
-		return nil, fmt.Errorf("the store is gone: %w", err)
-	}
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}

@@ -155,6 +155,11 @@ func (d *Driver) dead(shard byte, name string) (bool, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
+	if err == nil {
+		if _, own := d.place(string(r.Slot)); own != name {
+			err = errOtherSlot
+		}
+	}
 	if err != nil {
 		return false, fmt.Errorf("slot %s: %w", name, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -112,6 +113,29 @@ func TestSweepLeavesABusyShard(t *testing.T) {
 	}
 	if names := filesBelow(t, dir); len(names) != 1 || slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, "new-") }) {
 		t.Errorf("files %q are left, want the slot", names)
+	}
+}
+
+// A slot may be made anew between the sweeper's first look and its having the
+// lock: what it removes is what it finds dead then.
+func TestSweepLooksAgain(t *testing.T) {
+	var looks atomic.Int32
+	d := open(t, file.Options{Dir: t.TempDir(), SweepTime: time.Hour, Now: func() time.Time {
+		if looks.Add(1) == 1 {
+			return start.Add(time.Hour) // the slot has expired
+		}
+		return start // it has not
+	}})
+	put(t, d, "slot", "x", start.Add(time.Minute))
+	looks.Store(0)
+	if n, err := d.Sweep(t.Context()); n != 0 || err != nil {
+		t.Errorf("Sweep = %d, %v", n, err)
+	}
+	if looks.Load() != 2 {
+		t.Errorf("%d looks", looks.Load())
+	}
+	if v, err := d.Get(t.Context(), "slot", "a"); err != nil || string(v[0]) != "x" {
+		t.Errorf("Get = %q, %v", v, err)
 	}
 }
 

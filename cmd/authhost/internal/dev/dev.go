@@ -24,6 +24,7 @@ type Environment struct {
 	dir      string
 	sources  []*source
 	issuer   *issuer
+	upstream string // its URL
 	servers  []*http.Server
 	sockets  []net.Listener
 	messages io.Writer
@@ -54,11 +55,11 @@ func (e *Environment) prepare(ctx context.Context, dir string) (err error) {
 			return err
 		}
 	}
-	issuerSocket, err := listenNear("127.0.0.1:8090")
+	issuerSocket, err := Listen("127.0.0.1:8090")
 	if err != nil {
 		return err
 	}
-	upstreamSocket, err := listenNear("127.0.0.1:3000")
+	upstreamSocket, err := Listen("127.0.0.1:3000")
 	if err != nil {
 		return errors.Join(err, issuerSocket.Close())
 	}
@@ -69,11 +70,12 @@ func (e *Environment) prepare(ctx context.Context, dir string) (err error) {
 	for _, h := range []http.Handler{e.issuer.handler(), upstream()} {
 		e.servers = append(e.servers, &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second})
 	}
-	return e.writeConfig("http://" + upstreamSocket.Addr().String())
+	e.upstream = "http://" + upstreamSocket.Addr().String()
+	return e.writeConfig()
 }
 
-// listenNear opens addr, or any free port of the same host if it is taken.
-func listenNear(addr string) (net.Listener, error) {
+// Listen opens addr, or any free port of the same host if it is taken.
+func Listen(addr string) (net.Listener, error) {
 	l, err := net.Listen("tcp", addr)
 	if err == nil {
 		return l, nil
@@ -85,24 +87,8 @@ func listenNear(addr string) (net.Listener, error) {
 	return net.Listen("tcp", net.JoinHostPort(host, "0"))
 }
 
-// freeAddress returns addr if it can be listened on, or one with a free port.
-func freeAddress(addr string) (string, error) {
-	l, err := listenNear(addr)
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
-}
-
-func (e *Environment) writeConfig(upstream string) error {
-	listen := map[string]string{"public": "127.0.0.1:8080", "admin": "127.0.0.1:8081", "telemetry": "127.0.0.1:9090", "proxy": "127.0.0.1:8088"}
-	for name, addr := range listen {
-		free, err := freeAddress(addr)
-		if err != nil {
-			return err
-		}
-		listen[name] = free
-	}
+// writeConfig ties everything together. The addresses are wishes, see Listen.
+func (e *Environment) writeConfig() error {
 	var plugins []any
 	var chain []string
 	for _, s := range e.sources {
@@ -118,8 +104,8 @@ func (e *Environment) writeConfig(upstream string) error {
 		chain = append(chain, s.name)
 	}
 	content, err := yaml.Marshal(map[string]any{
-		"listen":   listen,
-		"upstream": upstream,
+		"listen":   map[string]string{"public": "127.0.0.1:8080", "admin": "127.0.0.1:8081", "telemetry": "127.0.0.1:9090", "proxy": "127.0.0.1:8088"},
+		"upstream": e.upstream,
 		"cache":    map[string]any{"driver": "file", "file": map[string]any{"dir": filepath.Join(e.dir, "data")}},
 		"realms": []any{map[string]any{
 			"name":  "main",
@@ -165,7 +151,11 @@ func (e *Environment) Run(ctx context.Context) {
 				continue
 			}
 			fmt.Fprintf(e.messages, "building plugin %s\n", s.name)
-			if err := s.build(ctx); err != nil && ctx.Err() == nil {
+			err := s.build(ctx)
+			if err == nil {
+				err = e.writeConfig() // its example may have changed too
+			}
+			if err != nil && ctx.Err() == nil {
 				fmt.Fprintf(e.messages, "%v\nthe last good version keeps serving\n", err)
 			}
 		}
@@ -186,9 +176,12 @@ func (e *Environment) Close() error {
 	return errors.Join(append(problems, os.RemoveAll(e.dir))...)
 }
 
-// Welcome tells what to try, with the addresses that the host listens on.
-func (e *Environment) Welcome(w io.Writer, addr func(listener string) string) {
-	sync := fmt.Sprintf("http://%s/api/gitops/sync", addr("proxy"))
+// Welcome tells what to try, once the host, which listens on addr, is ready.
+func (e *Environment) Welcome(ctx context.Context, w io.Writer, addr map[string]string) {
+	if !ready(ctx, "http://"+addr["telemetry"]+"/readyz") {
+		return
+	}
+	sync := fmt.Sprintf("http://%s/api/gitops/sync", addr["proxy"])
 	as := func(user string) string {
 		return fmt.Sprintf(`-H "Authorization: Bearer $(curl -s %s/token/%s)"`, e.issuer.url, user)
 	}
@@ -207,5 +200,22 @@ curl -i -X POST http://%[6]s/v1/logout -H "X-Auth-Token: TOKEN"
 Metrics: http://%[7]s/metrics   Configuration: %[8]s
 Save a plugin's source and the next request meets it. Ctrl-C ends all of this.
 
-`, addr("proxy"), sync, as("viewer"), as("editor"), as("admin"), addr("public"), addr("telemetry"), e.ConfigFile)
+`, addr["proxy"], sync, as("viewer"), as("editor"), as("admin"), addr["public"], addr["telemetry"], e.ConfigFile)
+}
+
+// ready waits until url answers 200; false when ctx ended before.
+func ready(ctx context.Context, url string) bool {
+	for {
+		if r, err := http.Get(url); err == nil {
+			r.Body.Close()
+			if r.StatusCode == http.StatusOK {
+				return true
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }

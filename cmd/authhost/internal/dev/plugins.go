@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -19,6 +20,8 @@ import (
 // configFile beside a plugin's source is the configuration that it is tried
 // with.
 const configFile = "example.yaml"
+
+const interruptTime = 10 * time.Second // that the go command has to end
 
 // source is one plugin's folder.
 type source struct {
@@ -73,6 +76,9 @@ func (s *source) build(ctx context.Context) error {
 	}
 	cmd := exec.CommandContext(ctx, "go", "build", "-buildmode=c-shared", "-o", out+".new", ".")
 	cmd.Dir = s.dir
+	// Interrupted, the go command ends its compilers and tidies up.
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = interruptTime
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
 	if output, err := cmd.CombinedOutput(); err != nil {
 		if errors.Is(err, exec.ErrNotFound) {
@@ -89,12 +95,12 @@ func (s *source) changed() bool {
 	return err == nil && fingerprint != s.built
 }
 
-// fingerprint hashes the plugin's Go files, its own and those in its
-// folders below.
+// fingerprint hashes the plugin's example configuration and Go files, its own
+// and those in its folders below.
 func (s *source) fingerprint() (sum [sha256.Size]byte, err error) {
 	h := sha256.New()
 	err = filepath.WalkDir(s.dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") && d.Name() != configFile {
 			return err
 		}
 		content, err := os.ReadFile(path)

@@ -1,0 +1,151 @@
+package e2e
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// login makes a session by way of a gateway, or of authhost itself, and
+// returns the answer and its cookie.
+func gatewayLogin(t testing.TB, a answer) (token string, cookie *http.Cookie) {
+	t.Helper()
+	var body struct {
+		Token  string `json:"token"`
+		UserID string `json:"user_id"`
+	}
+	if err := json.Unmarshal([]byte(a.body), &body); err != nil || a.status != http.StatusOK {
+		t.Fatalf("login: %s", a)
+	}
+	cookies := (&http.Response{Header: a.header}).Cookies()
+	if len(cookies) != 1 || cookies[0].Value != body.Token || a.header.Get("X-Auth-Token") != body.Token || !strings.HasPrefix(body.Token, "ahs_") {
+		t.Fatalf("login: token %q, header %q, cookies %v", body.Token, a.header.Get("X-Auth-Token"), cookies)
+	}
+	return body.Token, cookies[0]
+}
+
+func TestGatewaySession(t *testing.T) {
+	idp := newIssuer(t)
+	eachGateway(t, idp.realm("")+gitops, func(t *testing.T, g *gateway, h *authhost) {
+		h.awaitReady(t)
+		g.refuses(t, http.StatusUnauthorized, "POST", "/v1/login")
+		g.refuses(t, http.StatusMethodNotAllowed, "GET", "/v1/login")
+		editor := bearer(idp.token(t, "editor", map[string]any{"roles": []string{"editor", "on call"}, "groups": []string{"ops", "dev,x"}, "jti": g.name}))
+		token, cookie := gatewayLogin(t, g.ask(t, "POST", "/v1/login", editor...))
+		if cookie.Name != "__Host-authhost" || !cookie.HttpOnly || !cookie.Secure || cookie.Path != "/" || cookie.SameSite != http.SameSiteStrictMode || cookie.MaxAge <= 0 {
+			t.Errorf("the cookie is %s", cookie)
+		}
+
+		session := []string{"Cookie", cookie.Name + "=" + token, "Origin", "http://console.example", "Sec-Fetch-Site", "same-origin"}
+		r := g.passes(t, "POST", "/api/gitops/sync", session...)
+		who := r.identity()
+		if !strings.HasPrefix(who["Session-Id"], "ses_") {
+			t.Errorf("session id %q", who["Session-Id"])
+		}
+		r.Header.Del("X-Auth-Request-Session-Id")
+		r.Header["X-Auth-Request-Session-Id"] = []string{""}
+		checkIdentity(t, g, &r, map[string]string{"User": "editor", "Realm": "main", "Roles": "editor,on%20call", "Groups": "ops,dev%2Cx",
+			"Email": "editor@console.example", "Credential": "cookie/session"})
+		g.passes(t, "POST", "/api/gitops/sync", "X-Auth-Token", token)
+
+		elsewhere := []string{"Cookie", cookie.Name + "=" + token, "Origin", "https://elsewhere.example", "Sec-Fetch-Site", "cross-site"}
+		g.refuses(t, http.StatusForbidden, "POST", "/api/gitops/sync", elsewhere...)
+		g.refuses(t, http.StatusForbidden, "POST", "/v1/logout", elsewhere...)
+		g.passes(t, "POST", "/api/gitops/sync", session...)
+
+		out := g.refuses(t, http.StatusNoContent, "POST", "/v1/logout", session...)
+		if set := out.header.Get("Set-Cookie"); !strings.HasPrefix(set, cookie.Name+"=;") || !strings.Contains(set, "Max-Age=0") {
+			t.Errorf("logout sets the cookie %q", set)
+		}
+		g.refuses(t, http.StatusUnauthorized, "POST", "/api/gitops/sync", session...)
+		g.refuses(t, http.StatusUnauthorized, "POST", "/api/gitops/sync", "X-Auth-Token", token)
+
+		// A JWT ends by logout too.
+		g.passes(t, "POST", "/api/gitops/sync", editor...)
+		g.refuses(t, http.StatusNoContent, "POST", "/v1/logout", editor...)
+		g.refuses(t, http.StatusUnauthorized, "POST", "/api/gitops/sync", editor...)
+	})
+}
+
+func TestGatewayWebSocket(t *testing.T) {
+	withGateways(t, func(t *testing.T, g *gateway, editor []string) {
+		handshake := []string{"Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version", "13"}
+		g.refuses(t, http.StatusUnauthorized, "GET", "/ws/events", handshake...)
+		for _, name := range []string{"websocket", "WebSocket"} { // browsers differ
+			handshake[3] = name
+			c := g.open(t, "GET", "/ws/events?since=1", "", append(handshake, editor...)...)
+			if c.StatusCode != http.StatusSwitchingProtocols {
+				t.Fatalf("%s: %s", name, c.Status)
+			}
+			line, err := c.reader.ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := g.received(t, answer{status: http.StatusOK, body: line})
+			if r.Target != "/ws/events?since=1" || r.Header.Get("Sec-Websocket-Version") != "13" {
+				t.Errorf("arrived as %+v", r)
+			}
+			checkIdentity(t, g, &r, map[string]string{"User": "editor", "Realm": "main", "Roles": "editor", "Groups": "ops",
+				"Email": "editor@console.example", "Credential": "header/jwt"})
+			for _, message := range []string{"\x81\x02hi", strings.Repeat("\x00\xff", 40_000)} {
+				if _, err := io.WriteString(c.conn, message); err != nil {
+					t.Fatal(err)
+				}
+				back := make([]byte, len(message))
+				if _, err := io.ReadFull(c.reader, back); err != nil || string(back) != message {
+					t.Fatalf("%d bytes came back otherwise: %v", len(message), err)
+				}
+			}
+			c.conn.Close()
+		}
+	})
+}
+
+// Bodies go to the application and not to authhost, which takes 64 KiB at most.
+func TestGatewayBodies(t *testing.T) {
+	withGateways(t, func(t *testing.T, g *gateway, editor []string) {
+		body := strings.Repeat("0123456789abcde\n", 1<<16) // 1 MiB
+		sum := sha256.Sum256([]byte(body))
+		chunked := fmt.Sprintf("%x\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n", 1<<19, body[:1<<19], 1<<19, body[1<<19:])
+		for _, sent := range []struct {
+			name, body string
+			header     []string
+		}{
+			{"with a length", body, nil},
+			{"chunked", chunked, []string{"Transfer-Encoding", "chunked"}},
+		} {
+			r := g.received(t, g.askBody(t, "POST", "/api/gitops/sync", sent.body, append(sent.header, editor...)...))
+			if r.Length != int64(len(body)) || r.Sum != hex.EncodeToString(sum[:]) {
+				t.Errorf("%s: %d bytes arrived", sent.name, r.Length)
+			}
+			before := g.asked.Load()
+			if a := g.askBody(t, "POST", "/api/gitops/sync", sent.body, sent.header...); a.status != http.StatusUnauthorized || g.asked.Load() != before {
+				t.Errorf("%s, without a token: %s", sent.name, a)
+			}
+		}
+	})
+}
+
+// Each event arrives before the next is sent.
+func TestGatewayEventStream(t *testing.T) {
+	withGateways(t, func(t *testing.T, g *gateway, editor []string) {
+		c := g.open(t, "GET", "/events", "", editor...)
+		events := bufio.NewReader(c.Body)
+		for n := range 3 {
+			line, err := events.ReadString('\n')
+			if want := fmt.Sprintf("data: %d\n", n); err != nil || line != want {
+				t.Fatalf("got %q, %v, want %q", line, err, want)
+			}
+			if _, err := events.ReadString('\n'); err != nil {
+				t.Fatal(err)
+			}
+			g.next <- struct{}{}
+		}
+	})
+}

@@ -1,0 +1,77 @@
+package e2e
+
+import (
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/authhost/authhost/abi"
+	. "github.com/authhost/authhost/host/plugin/wasmtest"
+)
+
+const (
+	guestBuffer = 1024
+	guestAnswer = 40 << 10
+)
+
+// guest is a hand-made module whose on_authorize has that body.
+func guest(body []byte, more ...Func) Module {
+	return Module{MinPages: 1, Funcs: append([]Func{
+		{Export: abi.Marker},
+		{Export: abi.BufferExport, Results: []byte{I64}, Body: Const64(guestBuffer<<32 | 32<<10)},
+		{Export: abi.OnAuthorize.String(), Params: []byte{I32}, Results: []byte{I64}, Body: body},
+	}, more...)}
+}
+
+// denying is a module that denies everything for that reason.
+func denying(reason string) []byte {
+	answer := abi.AppendAnswer(nil, abi.Answer{Code: abi.CodeNo, Reason: reason})
+	m := guest(Join(
+		Const32(guestBuffer), Const32(guestAnswer), Const32(int32(len(answer))), Op(0xfc, 0x0a, 0, 0), // memory.copy
+		Const64(int64(len(answer))<<32|int64(abi.CodeNo)),
+	))
+	m.Data = map[uint32]string{guestAnswer: string(answer)}
+	return m.Encode()
+}
+
+// allowing is a module that allows everything.
+func allowing() []byte { return guest(Const64(int64(abi.CodeYes))).Encode() }
+
+// withoutExports is a valid module that is no plugin.
+func withoutExports() []byte { return Module{MinPages: 1}.Encode() }
+
+// trappingInConfigure is a plugin whose configure ends in a trap.
+func trappingInConfigure() []byte {
+	return guest(Const64(int64(abi.CodeYes)),
+		Func{Export: abi.Configure.String(), Params: []byte{I32}, Results: []byte{I64}, Body: Op(Unreachable)}).Encode()
+}
+
+// growing is a module that takes memory for as long as it is given any, and
+// then goes on asking.
+func growing() []byte {
+	return guest(Join(Forever(Const32(16), Op(0x40, 0, Drop)), Const64(int64(abi.CodeYes)))).Encode()
+}
+
+// check runs authhost check and returns what it said and its exit code.
+func check(t testing.TB, file string) (output string, code int) {
+	t.Helper()
+	cmd := exec.Command(filepath.Join(artifacts(t), "authhost"), "check", "--config", file)
+	cmd.Env = environ(t)
+	b, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return string(b), cmd.ProcessState.ExitCode()
+}
+
+// refusedBy asserts that authhost check refuses the file and says all of this.
+func refusedBy(t testing.TB, file string, want ...string) {
+	t.Helper()
+	output, code := check(t, file)
+	for _, w := range want {
+		if code != 1 || !strings.Contains(output, w) {
+			t.Errorf("check: exit %d, want 1 and %q in\n%s", code, w, output)
+		}
+	}
+}

@@ -1,0 +1,6 @@
+//go:build race
+
+package e2e
+
+// raceFlags builds authhost as these tests were built: with the race detector.
+var raceFlags = []string{"-race"}

@@ -1,0 +1,36 @@
+// Command versioned is a plugin that says which version of it answers, in two
+// places at once: the reason, and the header that its configuration names. A
+// DELETE is denied, anything else allowed.
+package main
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/authhost/authhost/sdk/authorize"
+	"github.com/authhost/authhost/sdk/configure"
+)
+
+// version is set by the linker.
+var version string
+
+var header string
+
+func init() {
+	configure.Handle(func(config []byte) error {
+		header = strings.Trim(string(config), `"`)
+		if version == "" {
+			return errors.New("built without a version")
+		}
+		return nil
+	})
+	authorize.Handle(func(r *authorize.Request) authorize.Decision {
+		d := authorize.Allow()
+		if r.Method() == "DELETE" {
+			d = authorize.Deny("")
+		}
+		return d.Reason("version "+version).Header(header, version)
+	})
+}
+
+func main() {}
