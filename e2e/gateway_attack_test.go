@@ -2,11 +2,9 @@ package e2e
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 )
 
 // withGateways runs the policy behind each gateway and test with the header of
@@ -46,7 +44,8 @@ func TestAttack01_spoofed_forwarded_headers_through_gateways(t *testing.T) {
 		for _, path := range []string{"/authz/forward-auth", "/authz/auth-request", "/authz/ext-authz/healthz"} {
 			g.refuses(t, http.StatusUnauthorized, "GET", path, all...)
 		}
-		if g.name == "nginx" {
+		if g.name == "nginx" { // which drops every header with such a name
+			g.passes(t, "POST", guarded, append([]string{"X_Original_URL", lie, "X.Forwarded.Uri", lie}, editor...)...)
 			g.refuses(t, http.StatusNotFound, "GET", "/_authhost", all...)
 			g.refuses(t, http.StatusNotFound, "GET", "/%5fauthhost", all...)
 		}
@@ -250,13 +249,8 @@ func TestGatewayOddRequests(t *testing.T) {
 		g.refuses(t, http.StatusBadRequest, "POST", guarded, append([]string{"Host", ""}, editor...)...)
 		g.refuses(t, http.StatusBadRequest, "POST", guarded, append([]string{"Host", "a b"}, editor...)...)
 
-		c, err := net.Dial("tcp", g.addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.SetDeadline(time.Now().Add(patience))
 		request := fmt.Sprintf("POST %s HTTP/1.0\r\n%s: %s\r\n\r\n", guarded, editor[0], editor[1])
-		if a := talk(t, c, "POST", request).read(t); a.status != http.StatusBadRequest {
+		if a := talk(t, g.dial(t), "POST", request).read(t); a.status != http.StatusBadRequest {
 			t.Errorf("HTTP/1.0 without Host: %s", a)
 		}
 		if n := g.asked.Load(); n != 0 {

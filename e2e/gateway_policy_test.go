@@ -94,6 +94,27 @@ func checkIdentity(t *testing.T, g *gateway, r *appRequest, want map[string]stri
 	}
 }
 
+// What was judged is what is forwarded, byte by byte.
+func TestGatewayForwardsWhatWasJudged(t *testing.T) {
+	withGateways(t, func(t *testing.T, g *gateway, editor []string) {
+		for _, target := range []string{
+			"/", "/apps/", "/apps/%41%62c", "/a%20b", "/caf%c3%a9/x", "/a:b@c,d/(e)!*'$&=+~-_.", "/.well-known/x", "/apps?", "/apps?q=%2F..%2F&u=http://x//y%00",
+			"/api/gitops/%73ync?x",
+		} {
+			g.passes(t, "POST", target, editor...)
+		}
+		for _, method := range []string{"GET", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"} {
+			g.passes(t, method, "/apps", editor...)
+		}
+		if a := g.refuses(t, http.StatusUnauthorized, "HEAD", "/apps"); a.body != "" {
+			t.Errorf("a HEAD has the body %q", a.body)
+		}
+		if a := g.ask(t, "HEAD", "/apps", editor...); a.status != http.StatusOK {
+			t.Errorf("HEAD: %s", a)
+		}
+	})
+}
+
 // A cookie stands in for a header that has expired, for the same user and from
 // the platform's own pages only.
 func TestGatewayCookieFallback(t *testing.T) {
@@ -172,6 +193,10 @@ func TestGatewayEveryAnswer(t *testing.T) {
 	}
 	done := make(chan struct{})
 	serve := func(w http.ResponseWriter, r *http.Request, target string) {
+		target, own := strings.CutSuffix(target, "?token=1")
+		if !own || r.URL.RawQuery != "" {
+			t.Errorf("asked about %s by %s", target, r.RequestURI)
+		}
 		for _, a := range answers {
 			switch {
 			case !strings.HasSuffix(target, a.path):
@@ -197,7 +222,7 @@ func TestGatewayEveryAnswer(t *testing.T) {
 			if g.name == "nginx" && want.nginx != 0 {
 				status = want.nginx
 			}
-			a := g.refuses(t, status, "GET", want.path)
+			a := g.refuses(t, status, "GET", want.path+"?token=1")
 			if got := a.header.Get(want.header); want.header != "" && got != want.value {
 				t.Errorf("%s: %s is %q, want %q", want.path, want.header, got, want.value)
 			}

@@ -164,6 +164,7 @@ type gatewayApp struct {
 	server *httptest.Server
 	asked  atomic.Int64
 	next   chan struct{} // lets /events go on
+	begun  chan struct{} // /upload has the first byte
 }
 
 // appRequest is one request as the application received it.
@@ -176,7 +177,7 @@ type appRequest struct {
 }
 
 func newGatewayApp(t testing.TB) *gatewayApp {
-	app := &gatewayApp{next: make(chan struct{})}
+	app := &gatewayApp{next: make(chan struct{}), begun: make(chan struct{}, 1)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", echo)
 	mux.HandleFunc("/ws/", echoUpgraded)
@@ -195,6 +196,12 @@ func newGatewayApp(t testing.TB) *gatewayApp {
 			case <-r.Context().Done():
 			}
 		}
+	})
+	mux.HandleFunc("/upload", func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.ReadFull(r.Body, make([]byte, 1)); err == nil {
+			app.begun <- struct{}{}
+		}
+		echo(w, r)
 	})
 	app.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		app.asked.Add(1)
@@ -256,12 +263,6 @@ type conversation struct {
 // console.example unless it is among them.
 func (g *gateway) open(t testing.TB, method, target, body string, header ...string) conversation {
 	t.Helper()
-	c, err := net.Dial("tcp", g.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(patience))
 	var head strings.Builder
 	fmt.Fprintf(&head, "%s %s HTTP/1.1\r\n", method, target)
 	host, chunked := "Host: console.example\r\n", false
@@ -279,7 +280,18 @@ func (g *gateway) open(t testing.TB, method, target, body string, header ...stri
 	if body != "" && !chunked {
 		fmt.Fprintf(&head, "Content-Length: %d\r\n", len(body))
 	}
-	return talk(t, c, method, head.String()+"\r\n"+body)
+	return talk(t, g.dial(t), method, head.String()+"\r\n"+body)
+}
+
+func (g *gateway) dial(t testing.TB) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", g.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(patience))
+	return c
 }
 
 // talk writes a request to a connection and reads the answer's head.

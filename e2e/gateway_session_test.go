@@ -10,10 +10,10 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
-// login makes a session by way of a gateway, or of authhost itself, and
-// returns the answer and its cookie.
+// gatewayLogin reads the answer to a login: its token and its cookie.
 func gatewayLogin(t testing.TB, a answer) (token string, cookie *http.Cookie) {
 	t.Helper()
 	var body struct {
@@ -110,9 +110,9 @@ func TestGatewayWebSocket(t *testing.T) {
 // Bodies go to the application and not to authhost, which takes 64 KiB at most.
 func TestGatewayBodies(t *testing.T) {
 	withGateways(t, func(t *testing.T, g *gateway, editor []string) {
-		body := strings.Repeat("0123456789abcde\n", 1<<16) // 1 MiB
+		body := strings.Repeat("0123456789abcde\n", 3<<15) // 1.5 MiB: more than nginx takes by itself
 		sum := sha256.Sum256([]byte(body))
-		chunked := fmt.Sprintf("%x\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n", 1<<19, body[:1<<19], 1<<19, body[1<<19:])
+		chunked := fmt.Sprintf("%x\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n", 1<<20, body[:1<<20], 1<<19, body[1<<20:])
 		for _, sent := range []struct {
 			name, body string
 			header     []string
@@ -128,6 +128,22 @@ func TestGatewayBodies(t *testing.T) {
 			if a := g.askBody(t, "POST", "/api/gitops/sync", sent.body, sent.header...); a.status != http.StatusUnauthorized || g.asked.Load() != before {
 				t.Errorf("%s, without a token: %s", sent.name, a)
 			}
+		}
+	})
+}
+
+// An upload arrives while it is being sent.
+func TestGatewayUploadStream(t *testing.T) {
+	withGateways(t, func(t *testing.T, g *gateway, editor []string) {
+		c := g.dial(t)
+		fmt.Fprintf(c, "POST /upload HTTP/1.1\r\nHost: console.example\r\nTransfer-Encoding: chunked\r\n%s: %s\r\n\r\n4\r\nbody\r\n", editor[0], editor[1])
+		select {
+		case <-g.begun:
+		case <-time.After(patience):
+			t.Fatal("the beginning did not arrive before the end was sent")
+		}
+		if r := g.received(t, talk(t, c, "POST", "0\r\n\r\n").read(t)); r.Length != 3 {
+			t.Errorf("%d bytes followed the first", r.Length)
 		}
 	})
 }
