@@ -25,6 +25,9 @@ type issuer struct {
 	key   *rsa.PrivateKey
 	other *rsa.PrivateKey // whose tokens nobody accepts
 	down  atomic.Bool     // the set is not served
+
+	withdrawn atomic.Bool  // the set is served without its key
+	fetches   atomic.Int64 // of the set
 }
 
 const audience = "console"
@@ -33,11 +36,16 @@ func newIssuer(t testing.TB) *issuer {
 	t.Helper()
 	i := &issuer{key: newKey(t), other: newKey(t)}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		i.fetches.Add(1)
 		if i.down.Load() {
 			http.Error(w, "down", http.StatusServiceUnavailable)
 			return
 		}
-		json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: &i.key.PublicKey, KeyID: "k1", Algorithm: "RS256", Use: "sig"}}})
+		set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: &i.key.PublicKey, KeyID: "k1", Algorithm: "RS256", Use: "sig"}}}
+		if i.withdrawn.Load() {
+			set.Keys[0].Key, set.Keys[0].KeyID = &i.other.PublicKey, "k2"
+		}
+		json.NewEncoder(w).Encode(set)
 	}))
 	t.Cleanup(server.Close)
 	i.url = server.URL

@@ -26,7 +26,6 @@ func TestReloadOfTheConfiguration(t *testing.T) {
 	r := startReloading(t, oneModule)
 
 	t.Run("a changed route applies", func(t *testing.T) {
-		r.edit(t, "plugins: [gate]}", "plugins: [gate]}, ")
 		r.edit(t, "routes: [", "routes: [{path: /open, authenticate: none}, ")
 		eventually(t, "a public route", func() bool { return r.forwardAuth(t, "GET", "/open").status == http.StatusOK })
 		if got := r.reason(t); got != "first" {
@@ -35,7 +34,9 @@ func TestReloadOfTheConfiguration(t *testing.T) {
 	})
 
 	t.Run("a bad one is refused whole", func(t *testing.T) {
-		r.while(t, "config", "failed", "first", func() { r.edit(t, "authenticate: none}, ", "authenticate: none}, {path: /more, authenticate: never}, ") })
+		r.while(t, "config", "failed", "first", func() {
+			r.edit(t, "authenticate: none}, ", "authenticate: none}, {path: /more, authenticate: never}, ")
+		})
 		r.said(t, "configuration refused, the last good one is in force", "routes[1].authenticate: ")
 		for path, want := range map[string]int{"/open": http.StatusOK, "/more": http.StatusUnauthorized} {
 			if a := r.forwardAuth(t, "GET", path); a.status != want {

@@ -145,7 +145,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	} else if err := goBuild(root, nil, program, append(raceFlags, "./cmd/authhost")...); err != nil {
 		t.Fatal(err)
 	}
-	h := serveProgram(t, program, file)
+	h := serveProgram(t, program, file, "GORACE=atexit_sleep_ms=0")
 	load.url, load.auth, load.problems = h.public+"/authz/forward-auth", bearer(idp.token(t, "editor", nil)), make(chan error, 10)
 
 	ended, start := make(chan struct{}), time.Now()

@@ -238,7 +238,10 @@ func runDev(ctx context.Context, args []string, stdout, stderr io.Writer) error 
 		dir = f.Arg(0)
 	}
 	env, err := dev.Prepare(ctx, dir, stderr)
-	if err != nil {
+	switch {
+	case ctx.Err() != nil && err != nil:
+		return nil // interrupted, not refused
+	case err != nil:
 		return err
 	}
 	ctx, stop := context.WithCancel(ctx)

@@ -29,7 +29,6 @@ func Explain(ctx context.Context, o Options, q Question, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	awaitKeys(ctx, d.current.realmsMissingFrom(nil))
 	err = d.explain(ctx, q, w)
 	return errors.Join(err, d.Close(ctx))
 }

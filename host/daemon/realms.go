@@ -16,8 +16,8 @@ import (
 	"github.com/authhost/authhost/host/token"
 )
 
-// firstLoad bounds how long a reload or an explanation waits for key sets that
-// are new, so that requests do not meet a realm that cannot judge them yet.
+// firstLoad bounds how long a reload waits for key sets that are new, so that
+// requests do not meet a realm that cannot judge them yet.
 const firstLoad = 5 * time.Second
 
 // realm is one tenant's rooms, and the goroutine that keeps its keys fresh.

@@ -15,7 +15,7 @@ func (e *Edge) Own(route string, h http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := &exchange{}
 		x.event = host.Event{Start: e.pipeline.Now(), Edge: "own", Peer: peerText(r.RemoteAddr), Route: route, Request: &x.request}
-		x.request = host.Request{Method: r.Method, Host: r.Host, Path: route, Header: r.Header}
+		x.request = host.Request{Method: r.Method, Host: r.Host, Path: r.URL.Path, Header: r.Header}
 		o := &ownWriter{ResponseWriter: w, event: &x.event}
 		defer func() {
 			if v := recover(); v != nil {

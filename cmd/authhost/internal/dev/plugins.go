@@ -76,10 +76,11 @@ func (s *source) build(ctx context.Context) error {
 	}
 	cmd := exec.CommandContext(ctx, "go", "build", "-buildmode=c-shared", "-o", out+".new", ".")
 	cmd.Dir = s.dir
-	// Interrupted, the go command ends its compilers and tidies up.
+	// Interrupted, the go command waits for its compilers; what it leaves
+	// behind is in our folder.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = interruptTime
-	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
+	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOTMPDIR="+filepath.Dir(out))
 	if output, err := cmd.CombinedOutput(); err != nil {
 		if errors.Is(err, exec.ErrNotFound) {
 			return fmt.Errorf("plugin %s: the go command is needed to build plugins: %w", s.name, err)

@@ -1,0 +1,116 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var (
+	metricName = regexp.MustCompile("`(authhost_[a-z_]+)(?:\\{([a-z,]+)\\})?`")
+	logField   = regexp.MustCompile("`([a-z_]+)`(?: and `([a-z_]+)`)? in the (?:log|answer)|the log's `([a-z_]+)`")
+	sample     = regexp.MustCompile(`(?m)^(authhost_[a-z_]+?)(?:_bucket|_sum|_count)?(?:\{(.*)\})? \S+$`)
+	label      = regexp.MustCompile(`([a-z]+)="`)
+)
+
+// What docs/operating.md says can be seen of a running host, is seen: its
+// statuses, metrics with their labels, log fields and endpoints.
+func TestDocsOperating(t *testing.T) {
+	text := page(t, "docs/operating.md")
+	idp := newIssuer(t)
+	token := strings.Repeat("0pe-", 8)
+	dir := site(t, idp, gitops+"operator: {token_file: operator.tokens}\n")
+	writeFile(t, filepath.Join(dir, "operator.tokens"), "ann "+token+"\n")
+	writeFile(t, filepath.Join(dir, "trap.wasm"), string(guest([]byte{0}).Encode()))
+	config := filepath.Join(dir, "authhost.yaml")
+	content, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, config, strings.NewReplacer("plugins:\n", "plugins:\n  - {name: trap, module: trap.wasm}\n", "routes:\n", "routes:\n  - {path: /trap, plugins: [trap]}\n").Replace(string(content)))
+	h := serveFile(t, config)
+	eventually(t, "ready", func() bool { return get(t, h.telemetry+"/readyz").status == http.StatusOK })
+
+	for status, r := range map[int]answer{
+		401: h.forwardAuth(t, "POST", "/api/gitops/sync", bearer("x.y.z")...),
+		403: h.forwardAuth(t, "POST", "/api/gitops/sync", bearer(idp.token(t, "viewer", nil))...),
+		400: h.forwardAuth(t, "POST", "/api//gitops/sync", bearer(idp.token(t, "viewer", nil))...),
+		503: h.forwardAuth(t, "GET", "/trap", bearer(idp.token(t, "viewer", nil))...),
+	} {
+		if r.status != status || !strings.Contains(text, fmt.Sprintf("\n| %d |", status)) {
+			t.Errorf("%d: %s", status, r)
+		}
+	}
+	reload := blocks(t, "docs/operating.md", "sh")[1]
+	if !strings.HasPrefix(reload, "curl ") || !strings.Contains(reload, "http://127.0.0.1:8081/") {
+		t.Fatalf("the reload by the operator is %s", reload)
+	}
+	reload = strings.Replace(strings.TrimSpace(reload), "http://127.0.0.1:8081", h.admin, 1)
+	if b, err := shell(t, dir, strings.Replace(reload, "curl ", "curl -si ", 1), "OPERATOR_TOKEN="+token).Output(); err != nil || !strings.HasPrefix(string(b), "HTTP/1.1 204 ") {
+		t.Errorf("%s: %v\n%s", reload, err, b)
+	}
+
+	documentedMetrics(t, text, get(t, h.telemetry+"/metrics").body)
+	log := h.output.String()
+	found := 0
+	for _, m := range logField.FindAllStringSubmatch(text, -1) {
+		for _, field := range m[1:] {
+			if field == "" {
+				continue
+			}
+			if found++; !strings.Contains(log, `,"`+field+`":`) {
+				t.Errorf("no line of the log has %s", field)
+			}
+		}
+	}
+	if found < 4 {
+		t.Errorf("%d fields of the log found in the page", found)
+	}
+	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
+		if a := get(t, h.telemetry+path); a.status != http.StatusOK || !strings.Contains(text, "`"+path+"`") {
+			t.Errorf("%s: %s", path, a)
+		}
+	}
+	if body := get(t, h.telemetry+"/readyz").body; !strings.Contains(body, `"ready":true`) || !strings.Contains(body, `"failing":[]`) {
+		t.Errorf("/readyz: %s", body)
+	}
+}
+
+// documentedMetrics wants every metric of the page in the body of /metrics,
+// with exactly the labels that the page names.
+func documentedMetrics(t *testing.T, text, body string) {
+	t.Helper()
+	seen := map[string][]string{}
+	for _, m := range sample.FindAllStringSubmatch(body, -1) {
+		var labels []string
+		for _, l := range label.FindAllStringSubmatch(m[2], -1) {
+			if l[1] != "le" {
+				labels = append(labels, l[1])
+			}
+		}
+		slices.Sort(labels)
+		seen[m[1]] = slices.Compact(append(seen[m[1]], labels...))
+		slices.Sort(seen[m[1]])
+		seen[m[1]] = slices.Compact(seen[m[1]])
+	}
+	documented := 0
+	for _, m := range metricName.FindAllStringSubmatch(text, -1) {
+		documented++
+		var want []string
+		if m[2] != "" {
+			want = strings.Split(m[2], ",")
+			slices.Sort(want)
+		}
+		if got, ok := seen[m[1]]; !ok || !slices.Equal(got, want) {
+			t.Errorf("%s: labels %v, want %v (in /metrics: %v)", m[1], got, want, ok)
+		}
+	}
+	if documented < 8 {
+		t.Errorf("%d metrics found in the page", documented)
+	}
+}
