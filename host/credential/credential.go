@@ -24,11 +24,19 @@ type Source struct {
 // Options configure a Finder.
 type Options struct {
 	Sources []Source // in the order in which they are looked at
+
+	// Every lists each value of a source that appears more than once, instead
+	// of one Malformed credential: for a logout, which is to end whatever is
+	// presented and lets nobody in.
+	Every bool
 }
 
 // Finder lists the credentials of a request. It is immutable and safe for
 // concurrent use. It implements host.Finder.
-type Finder struct{ sources []source }
+type Finder struct {
+	sources []source
+	every   bool
+}
 
 type source struct {
 	from  host.Source
@@ -40,7 +48,7 @@ type source struct {
 // or no valid name, one that is listed twice, and a query parameter without
 // paths are errors.
 func New(o Options) (*Finder, error) {
-	f := &Finder{sources: make([]source, 0, len(o.Sources))}
+	f := &Finder{sources: make([]source, 0, len(o.Sources)), every: o.Every}
 	for i, in := range o.Sources {
 		s, err := newSource(in)
 		if err != nil {
@@ -84,35 +92,42 @@ func newSource(in Source) (source, error) {
 
 // Find appends the credentials that are present in r to dst, in the order of
 // the sources, and returns the query with those that it read struck out. A
-// source that appears twice is one Malformed credential.
+// source that appears twice is one Malformed credential, unless Every.
 func (f *Finder) Find(r *host.Request, dst []host.Credential) ([]host.Credential, string) {
 	query := r.RawQuery
 	for i := range f.sources {
 		s := &f.sources[i]
-		var value string
-		var times int
+		var v values
 		switch s.from {
 		case host.FromHeader:
-			value, times = header(r.Header, s.name)
+			header(r.Header, s.name, &v)
 		case host.FromCookie:
-			value, times = cookie(r.Header["Cookie"], s.name)
+			cookie(r.Header["Cookie"], s.name, &v)
 		case host.FromQuery:
 			if query != "" && s.covers(r.Path) {
-				value, times, query = strike(query, s.name)
+				query = strike(query, s.name, &v)
 			}
 		}
-		if times == 0 {
-			continue
-		}
-		c := host.Credential{Source: s.from, Name: s.name}
-		if times == 1 {
-			if c.Kind = kindOf(value); c.Kind != host.Malformed {
-				c.Value = value
+		if v.times > 1 && f.every {
+			for _, value := range append(v.more, v.last) {
+				dst = append(dst, s.credential(value))
 			}
+		} else if v.times == 1 {
+			dst = append(dst, s.credential(v.last))
+		} else if v.times > 1 {
+			dst = append(dst, host.Credential{Source: s.from, Name: s.name})
 		}
-		dst = append(dst, c)
 	}
 	return dst, query
+}
+
+// credential says of what kind a value is.
+func (s *source) credential(value string) host.Credential {
+	c := host.Credential{Source: s.from, Name: s.name}
+	if c.Kind = kindOf(value); c.Kind != host.Malformed {
+		c.Value = value
+	}
+	return c
 }
 
 func (s *source) covers(path string) bool {

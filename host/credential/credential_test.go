@@ -2,6 +2,7 @@ package credential_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -316,5 +317,27 @@ func TestNewRefuses(t *testing.T) {
 	finder(t, credential.Source{Header: "a"}, credential.Source{Cookie: "a"}, credential.Source{Cookie: "A"})
 	if found, _ := finder(t).Find(&host.Request{Header: lines("Authorization: Bearer " + jwt)}, nil); len(found) != 0 {
 		t.Errorf("no source: %s", say(found))
+	}
+}
+
+// A logout ends whatever is presented: a second value must not hide the first.
+func TestEveryValueForALogout(t *testing.T) {
+	f, err := credential.New(credential.Options{Every: true, Sources: []credential.Source{{Header: "Authorization"}, {Cookie: "sid"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &host.Request{Header: http.Header{
+		"Authorization": {"Bearer ahs_one", "Basic x", "bearer ahs_two"},
+		"Cookie":        {"sid=ahs_three; sid=x", "a=b; sid=ahs_four"},
+	}}
+	found, _ := f.Find(r, nil)
+	var got []string
+	for _, c := range found {
+		got = append(got, c.Label()+" "+c.Value)
+	}
+	want := []string{"header/session ahs_one", "header/malformed ", "header/session ahs_two",
+		"cookie/session ahs_three", "cookie/malformed ", "cookie/session ahs_four"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
 	}
 }

@@ -6,23 +6,39 @@ import (
 	"strings"
 )
 
+// values is what one source of a request holds. A usual one, with one value,
+// allocates nothing.
+type values struct {
+	last  string
+	more  []string // those before the last
+	times int
+}
+
+func (v *values) add(value string) {
+	if v.times > 0 {
+		v.more = append(v.more, v.last)
+	}
+	v.last, v.times = value, v.times+1
+}
+
 // header reads a header that carries a token: behind the scheme Bearer in
 // Authorization (RFC 6750, section 2.1), bare in any other. A value that it
 // cannot read is empty, which no token is.
-func header(h http.Header, name string) (value string, times int) {
-	lines := h[name]
-	if len(lines) != 1 {
-		return "", len(lines)
+func header(h http.Header, name string, v *values) {
+	for _, line := range h[name] {
+		if name == "Authorization" {
+			line = bearer(line)
+		}
+		v.add(line)
 	}
-	if name != "Authorization" {
-		return lines[0], 1
-	}
+}
+
+func bearer(line string) string {
 	const scheme = "bearer"
-	line := lines[0]
 	if len(line) <= len(scheme) || !strings.EqualFold(line[:len(scheme)], scheme) || line[len(scheme)] != ' ' {
-		return "", 1
+		return ""
 	}
-	return strings.TrimLeft(line[len(scheme):], " "), 1
+	return strings.TrimLeft(line[len(scheme):], " ")
 }
 
 // cookie reads a cookie out of the raw Cookie lines: pairs are separated by
@@ -30,8 +46,8 @@ func header(h http.Header, name string) (value string, times int) {
 // section 4.2.1). Everything behind it is the value: quotes are not taken off,
 // since some applications do and some do not, and so make it Malformed. So
 // does a name without "=", which is a cookie to some and a nameless value to
-// others. The last value counts; times tells of more than one.
-func cookie(lines []string, name string) (value string, times int) {
+// others.
+func cookie(lines []string, name string, v *values) {
 	for _, line := range lines {
 		if !strings.Contains(line, name) {
 			continue
@@ -46,29 +62,31 @@ func cookie(lines []string, name string) (value string, times int) {
 			}
 			rest = strings.TrimLeft(rest, " \t")
 			if rest == "" {
-				value, times = "", times+1
+				v.add("")
 			} else if rest[0] == '=' {
-				value, times = rest[1:], times+1
+				v.add(rest[1:])
 			}
 		}
 	}
-	return value, times
 }
 
-// strike reads a parameter out of a query and cuts every pair of that name
-// out of it, leaving the bytes and the order of the others. Pairs are
-// separated by "&" alone; names are compared decoded, and the value is
-// returned decoded, empty if its escapes are broken.
-func strike(query, name string) (value string, times int, rest string) {
+// strike reads a parameter out of a query and returns the query without any
+// pair of that name, leaving the bytes and the order of the others. Pairs are
+// separated by "&" alone; names are compared decoded, and a value is read
+// decoded, empty if its escapes are broken.
+func strike(query, name string, v *values) (rest string) {
 	if !strings.Contains(query, name) && strings.IndexByte(query, '%') < 0 {
-		return "", 0, query
+		return query
 	}
 	kept, pairs := make([]byte, 0, len(query)), 0
 	for pair := range strings.SplitSeq(query, "&") {
 		key, raw, _ := strings.Cut(pair, "=")
 		if sameName(key, name) {
-			value, _ = url.QueryUnescape(raw)
-			times++
+			value, err := url.QueryUnescape(raw)
+			if err != nil {
+				value = ""
+			}
+			v.add(value)
 			continue
 		}
 		if pairs++; pairs > 1 {
@@ -76,10 +94,10 @@ func strike(query, name string) (value string, times int, rest string) {
 		}
 		kept = append(kept, pair...)
 	}
-	if times == 0 {
-		return "", 0, query
+	if v.times == 0 {
+		return query
 	}
-	return value, times, string(kept)
+	return string(kept)
 }
 
 // sameName says whether a raw parameter name stands for name.

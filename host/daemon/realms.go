@@ -91,7 +91,11 @@ func (d *Daemon) makeRealm(entry config.Realm, old *realm) (*realm, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.login = &login.Realm{Bearer: bearer, Finder: finder, Tokens: r.tokens, Sessions: r.sessions, Cookie: login.Cookie{
+	presented, err := credential.New(credential.Options{Sources: sources, Every: true})
+	if err != nil {
+		return nil, err
+	}
+	r.login = &login.Realm{Bearer: bearer, Finder: presented, Tokens: r.tokens, Sessions: r.sessions, Cookie: login.Cookie{
 		Name: entry.Session.Cookie.Name, SameSite: sameSite[entry.Session.Cookie.SameSite], InsecureHTTP: entry.Session.Cookie.InsecureHTTP,
 	}}
 	r.host = &host.Realm{Name: entry.Name, Hosts: entry.Hosts, Finder: finder, Tokens: r.tokens, Sessions: r.sessions, Revoked: r.sessions}

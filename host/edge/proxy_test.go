@@ -351,3 +351,16 @@ func TestProxyRefusesUpstreams(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What was judged as a POST must not reach the application as a DELETE.
+func TestProxyStrikesMethodOverrides(t *testing.T) {
+	_, addr, _ := proxied(t, echo)
+	for _, name := range []string{"X-HTTP-Method-Override", "X-HTTP-Method", "X_Method_Override"} {
+		res, _, _ := raw(t, addr, fmt.Sprintf("POST /api/x HTTP/1.1\r\nHost: app.example\r\nAuthorization: Bearer alice\r\n%s: DELETE\r\nContent-Length: 0\r\n\r\n", name))
+		for key, values := range upstreamSaw(t, res).Header {
+			if strings.Join(values, "") == "DELETE" {
+				t.Errorf("the upstream got %s", key)
+			}
+		}
+	}
+}

@@ -114,7 +114,8 @@ func strike(h http.Header, declared []string, trusted bool) {
 func struck(key string, declared []string, trusted bool) bool {
 	switch {
 	case samePrefix(key, "X-Original-"), sameSpelling(key, "X-Rewrite-Url"),
-		sameSpelling(key, "X-Forwarded-Uri"), sameSpelling(key, "X-Forwarded-Method"):
+		sameSpelling(key, "X-Forwarded-Uri"), sameSpelling(key, "X-Forwarded-Method"),
+		sameSpelling(key, "X-Http-Method"), sameSpelling(key, "X-Http-Method-Override"), sameSpelling(key, "X-Method-Override"):
 		return true
 	case samePrefix(key, "X-Forwarded-"), sameSpelling(key, "X-Real-Ip"):
 		return !trusted || strings.IndexByte(key, '_') >= 0

@@ -45,7 +45,7 @@ func end(ctx context.Context, v *Visit, c host.Credential) error {
 		}
 		v.note(c, judged)
 		switch judged.Verdict {
-		case host.Valid, host.Expired, host.NotYetValid, host.Revoked:
+		case host.Valid, host.Expired, host.NotYetValid, host.Revoked, host.BadForm:
 			return v.Realm.Sessions.RevokeToken(ctx, judged.Identity)
 		}
 	}

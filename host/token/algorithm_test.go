@@ -106,7 +106,7 @@ func TestShortRSAKeyIsNotUsed(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := mustNew(t, fromFile(t, func(o *token.IssuerOptions) { o.JWKSFile = tempFile(t, jwks(t, jwk(t, "k1", short, nil))) }))
-	wantVerdict(t, v, signedBy(t, short, "k1"), host.BadSignature)
+	wantUnavailable(t, v, signedBy(t, short, "k1")) // no key is left to judge by
 	if f := v.Ready(t.Context()); len(f) != 1 {
 		t.Errorf("failing %v with no key to judge by", f)
 	}
@@ -125,7 +125,6 @@ func TestWithoutKid(t *testing.T) {
 		"one of two":               {[]map[string]any{jwk(t, "k1", k.rsa, nil), jwk(t, "k2", k.rsa2, nil)}, host.BadSignature},
 		"one of three":             {[]map[string]any{jwk(t, "k1", k.rsa, nil), jwk(t, "k2", k.rsa2, nil), jwk(t, "k3", k.rsa, nil)}, host.BadSignature},
 		"none of its type":         {[]map[string]any{jwk(t, "k1", k.p256, nil)}, host.BadSignature},
-		"none":                     {nil, host.BadSignature},
 	} {
 		t.Run(name, func(t *testing.T) {
 			set := jwks(t, c.set...)

@@ -34,7 +34,8 @@ func (g *grant) verdict(now time.Time) host.Verdict {
 }
 
 // judge reads the claims of a token whose signature is good. The grant names
-// someone unless the verdict is malformed.
+// someone unless the claims cannot be read: one that was made for too long is
+// malformed, and still says whom it is of.
 func (i *issuer) judge(realm string, t *unverified, now time.Time) (grant, host.Verdict) {
 	subject, ok := name(t.claims["sub"])
 	if !ok {
@@ -62,11 +63,11 @@ func (i *issuer) judge(realm string, t *unverified, now time.Time) (grant, host.
 			g.from = from
 		}
 	}
-	if expires.Sub(made) > i.maxLife {
-		return grant{}, host.BadForm
-	}
 	g.identity = i.identity(realm, subject, t)
 	g.identity.IssuedAt, g.identity.Expires = issued, expires
+	if expires.Sub(made) > i.maxLife {
+		return g, host.BadForm
+	}
 	verdict := g.verdict(now)
 	if verdict == host.Valid && !i.intended(t.claims["aud"]) {
 		verdict = host.WrongAudience

@@ -67,6 +67,37 @@ func TestClaims(t *testing.T) {
 	wantVerdict(t, v, sign(t, jwt.SigningMethodRS256, keys().rsa, map[string]any{"alg": "RS256"}, null), host.BadForm)
 }
 
+// A signed token that was made for too long does not count, but says whom it
+// is of: a logout can end it, and it does not stand in for another user.
+func TestMadeForTooLong(t *testing.T) {
+	v := mustNew(t, fromFile(t, nil))
+	for name, changes := range map[string]map[string]any{
+		"by its iat":  {"exp": at(25 * time.Hour)},
+		"without iat": {"iat": nil, "exp": at(25 * time.Hour)},
+	} {
+		got := verdict(t, v, rs256(t, changes))
+		if got.Verdict != host.BadForm || got.Identity == nil || got.Identity.Subject != "alice" || got.Identity.TokenKey == "" || got.Identity.Expires.IsZero() {
+			t.Errorf("%s: %s of %+v", name, got.Verdict, got.Identity)
+		}
+	}
+	for name, changes := range map[string]map[string]any{"no sub": {"sub": nil}, "no exp": {"exp": nil}, "iat a text": {"iat": "now"}} {
+		if got := verdict(t, v, rs256(t, changes)); got.Verdict != host.BadForm || got.Identity != nil {
+			t.Errorf("%s: %s of %+v", name, got.Verdict, got.Identity)
+		}
+	}
+}
+
+// An empty set is no verdict on anybody's token.
+func TestEmptySetIsNoVerdict(t *testing.T) {
+	p := newIDP(t, jwks(t))
+	o, c := fromURL(p)
+	v := mustNew(t, o)
+	wantUnavailable(t, v, rs256(t, nil))
+	p.set(200, jwks(t, jwk(t, "k1", keys().rsa, nil)))
+	c.advance(time.Minute)
+	wantVerdict(t, v, rs256(t, nil), host.Valid)
+}
+
 // What two readers could read differently names nobody.
 func TestPayloadIsReadOneWayOnly(t *testing.T) {
 	v := mustNew(t, fromFile(t, nil))

@@ -39,9 +39,10 @@ type keyState struct {
 	err    error     // why the last load failed
 }
 
-// usable says whether the set may be judged by.
+// usable says whether the set may be judged by. An empty one may not: it is an
+// issuer's mistake, not its word on every token.
 func (s *keySource) usable(st *keyState, now time.Time) bool {
-	return !st.loaded.IsZero() && now.Sub(st.loaded) < s.maxAge
+	return len(st.keys) > 0 && now.Sub(st.loaded) < s.maxAge
 }
 
 // holds says whether k is in the set, and the set may be judged by.
@@ -89,7 +90,7 @@ func (s *keySource) refresh(ctx context.Context) (*keyState, error) {
 		return nil, unavailable(st.err)
 	}
 	if !s.usable(st, s.now()) {
-		return nil, unavailable(errors.New("the last good set is older than jwks_max_age"))
+		return nil, unavailable(errors.New("the set is empty, or older than jwks_max_age"))
 	}
 	return st, nil
 }

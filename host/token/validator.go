@@ -139,7 +139,7 @@ func (v *Validator) Ready(context.Context) []string {
 	var failing []string
 	now := v.now()
 	for _, i := range v.order {
-		if st := i.keys.state.Load(); !i.keys.usable(st, now) || len(st.keys) == 0 {
+		if !i.keys.usable(i.keys.state.Load(), now) {
 			failing = append(failing, i.name)
 		}
 	}
