@@ -80,6 +80,15 @@ func (i *issuer) token(t testing.TB, user string, changes map[string]any) string
 	return sign(t, jwt.SigningMethodRS256, i.key, i.claims(user, changes))
 }
 
+// expired is a token of user that ended an hour ago.
+func (i *issuer) expired(t testing.TB, user string) string {
+	t.Helper()
+	return i.token(t, user, map[string]any{"iat": inHours(-2), "exp": inHours(-1)})
+}
+
+// inHours is a moment as claims have it.
+func inHours(n time.Duration) int64 { return time.Now().Add(n * time.Hour).Unix() }
+
 func sign(t testing.TB, method jwt.SigningMethod, key any, claims jwt.MapClaims) string {
 	t.Helper()
 	token := jwt.NewWithClaims(method, claims)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,49 +11,57 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// What a cell of the matrix may answer: nobody, or whom one credential stands
-// for.
-const (
-	nobody   = "401"
-	byHeader = "200 header/jwt"
-	byCookie = "200 cookie/jwt"
-)
+// matrix is every header with every cookie, all of one user, on a route with
+// the plugin cookie-fallback and on one without: the answer is 401, or 200 by
+// the credential that is named. The verdict is that on the header, as the log
+// tells it.
+const matrix = `
+                                     with the plugin, cookie              without, cookie
+header               verdict         absent  good    expired wrong-key    absent  good    expired wrong-key
+-----------------------------------------------------------------------------------------------------------
+absent               -               401     cookie  401     401          401     cookie  401     401
+garbage              malformed       401     cookie  401     401          401     401     401     401
+basic                malformed       401     cookie  401     401          401     401     401     401
+scheme-alone         malformed       401     cookie  401     401          401     401     401     401
+scheme-and-blanks    malformed       401     cookie  401     401          401     401     401     401
+lower-case-scheme    valid           header  header  header  header       header  header  header  header
+wrong-key            bad_signature   401     cookie  401     401          401     401     401     401
+expired              expired         401     cookie  401     401          401     401     401     401
+not-yet-valid        not_yet_valid   401     cookie  401     401          401     401     401     401
+wrong-issuer         wrong_issuer    401     cookie  401     401          401     401     401     401
+wrong-audience       wrong_audience  401     cookie  401     401          401     401     401     401
+alg-none             malformed       401     cookie  401     401          401     401     401     401
+hs256-by-public-key  bad_signature   401     cookie  401     401          401     401     401     401
+logged-out           revoked         401     cookie  401     401          401     401     401     401
+good                 valid           header  header  header  header       header  header  header  header
+`
 
-// cells are the answers with the cookie absent, good, expired and signed by a
-// wrong key.
-type cells [4]string
-
-// matrix is every header with every cookie, all of one user. A line is the
-// header as it is sent, byte by byte; in braces stands a token. The verdict is
-// that on the header, as the log tells it.
-var matrix = []struct {
-	header, line, verdict string
-	fallback, strict      cells
-}{
-	//                                                                         with the plugin: absent    good      expired   wrong key          without: absent    good      expired   wrong key
-	{"absent", "", "", cells{nobody, byCookie, nobody, nobody}, cells{nobody, byCookie, nobody, nobody}},
-	{"garbage", "Authorization: garbage", "header/malformed:malformed", cells{nobody, byCookie, nobody, nobody}, cells{nobody, nobody, nobody, nobody}},
-	{"Basic", "Authorization: Basic x", "header/malformed:malformed", cells{nobody, byCookie, nobody, nobody}, cells{nobody, nobody, nobody, nobody}},
-	{"Bearer", "Authorization: Bearer", "header/malformed:malformed", cells{nobody, byCookie, nobody, nobody}, cells{nobody, nobody, nobody, nobody}},
-	{"Bearer and blanks", "Authorization: Bearer  \t  ", "header/malformed:malformed", cells{nobody, byCookie, nobody, nobody}, cells{nobody, nobody, nobody, nobody}},
-	{"bearer and good", "Authorization: bearer {good}", "header/jwt:valid", cells{byHeader, byHeader, byHeader, byHeader}, cells{byHeader, byHeader, byHeader, byHeader}},
-	{"wrong key", "Authorization: Bearer {wrong key}", "header/jwt:bad_signature", cells{nobody, byCookie, nobody, nobody}, cells{nobody, nobody, nobody, nobody}},
-	{"expired", "Authorization: Bearer {expired}", "header/jwt:expired", cells{nobody, byCookie, nobody, nobody}, cells{nobody, nobody, nobody, nobody}},
-	{"not yet valid", "Authorization: Bearer {not yet valid}", "header/jwt:not_yet_valid", cells{nobody, byCookie, nobody, nobody}, cells{nobody, nobody, nobody, nobody}},
-	{"wrong issuer", "Authorization: Bearer {wrong issuer}", "header/jwt:wrong_issuer", cells{nobody, byCookie, nobody, nobody}, cells{nobody, nobody, nobody, nobody}},
-	{"wrong audience", "Authorization: Bearer {wrong audience}", "header/jwt:wrong_audience", cells{nobody, byCookie, nobody, nobody}, cells{nobody, nobody, nobody, nobody}},
-	{"alg none", "Authorization: Bearer {alg none}", "header/malformed:malformed", cells{nobody, byCookie, nobody, nobody}, cells{nobody, nobody, nobody, nobody}},
-	{"HS256 by the RSA public key", "Authorization: Bearer {public key as secret}", "header/jwt:bad_signature", cells{nobody, byCookie, nobody, nobody}, cells{nobody, nobody, nobody, nobody}},
-	{"logged out", "Authorization: Bearer {logged out}", "header/jwt:revoked", cells{nobody, byCookie, nobody, nobody}, cells{nobody, nobody, nobody, nobody}},
-	{"good", "Authorization: Bearer {good}", "header/jwt:valid", cells{byHeader, byHeader, byHeader, byHeader}, cells{byHeader, byHeader, byHeader, byHeader}},
+// matrixHeaders are the rows as they are sent, byte by byte; in braces stands
+// a token.
+var matrixHeaders = map[string]string{
+	"absent":              "",
+	"garbage":             "Authorization: garbage",
+	"basic":               "Authorization: Basic x",
+	"scheme-alone":        "Authorization: Bearer",
+	"scheme-and-blanks":   "Authorization: Bearer  \t  ",
+	"lower-case-scheme":   "Authorization: bearer {good}",
+	"wrong-key":           "Authorization: Bearer {wrong-key}",
+	"expired":             "Authorization: Bearer {expired}",
+	"not-yet-valid":       "Authorization: Bearer {not-yet-valid}",
+	"wrong-issuer":        "Authorization: Bearer {wrong-issuer}",
+	"wrong-audience":      "Authorization: Bearer {wrong-audience}",
+	"alg-none":            "Authorization: Bearer {alg-none}",
+	"hs256-by-public-key": "Authorization: Bearer {hs256-by-public-key}",
+	"logged-out":          "Authorization: Bearer {logged-out}",
+	"good":                "Authorization: Bearer {good}",
 }
 
 // matrixCookies are the columns.
 var matrixCookies = [4]struct{ line, verdict string }{
-	{"", ""},
-	{"Cookie: kc_auth={good cookie}", "cookie/jwt:valid"},
-	{"Cookie: theme=dark; kc_auth={expired}", "cookie/jwt:expired"},
-	{"Cookie: kc_auth={wrong key}", "cookie/jwt:bad_signature"},
+	{"", "-"},
+	{"Cookie: kc_auth={good-cookie}", "valid"},
+	{"Cookie: theme=dark; kc_auth={expired}", "expired"},
+	{"Cookie: kc_auth={wrong-key}", "bad_signature"},
 }
 
 // matrixRoutes hold one route for each way of choosing a credential.
@@ -75,33 +82,57 @@ func TestHeaderCookieMatrix(t *testing.T) {
 	h.awaitReady(t)
 	fill := matrixTokens(t, idp, h)
 
+	_, table, _ := strings.Cut(matrix, "---\n")
 	want := map[string]string{} // by path: what the log tells of the cell
-	for i, row := range matrix {
-		for j, cookie := range matrixCookies {
-			for way, cell := range map[string]string{"fallback": row.fallback[j], "strict": row.strict[j]} {
-				path := fmt.Sprintf("/%s/%d/%d", way, i, j)
-				what := fmt.Sprintf("%s: header %s, cookie %q", way, row.header, cookie.verdict)
-				a := h.forwardRaw(t, path, fill.Replace(row.line), fill.Replace(cookie.line))
-				checkCell(t, what, cell, a)
+	for row := range strings.Lines(table) {
+		f := strings.Fields(row)
+		header, verdict := f[0], f[1]
+		for column, answer := range f[2:] {
+			way, cookie := []string{"fallback", "strict"}[column/4], matrixCookies[column%4]
+			path := "/" + way + "/" + header + "/" + cookie.verdict
+			a := h.forwardRaw(t, path, fill.Replace(matrixHeaders[header]), fill.Replace(cookie.line))
+			checkCell(t, path, answer, a)
 
-				tried := []string{row.verdict, cookie.verdict}
-				if row.verdict != "" && (way == "strict" || cell == byHeader) {
-					tried = tried[:1] // the header alone was looked at
-				}
-				want[path] = strings.Join(slices.DeleteFunc(tried, func(v string) bool { return v == "" }), ",")
+			var tried []string
+			if verdict != "-" {
+				tried = append(tried, triedAs("header", verdict))
 			}
+			if cookie.verdict != "-" && (verdict == "-" || verdict != "valid" && way == "fallback") {
+				tried = append(tried, triedAs("cookie", cookie.verdict))
+			}
+			want[path] = strings.Join(tried, ",")
 		}
 	}
 	if n := len(want); n != 2*60 {
 		t.Fatalf("the matrix has %d cells", n)
 	}
-	eventually(t, "a log line for each cell", func() bool { return len(h.logged("request")) >= len(want) })
-	for _, line := range h.logged("request") {
-		path, _ := line["path"].(string)
-		if tried, _ := line["tried"].(string); tried != want[path] && want[path] != "" {
-			t.Errorf("%s: tried %q, want %q", path, tried, want[path])
+	var got map[string]string
+	eventually(t, "a log line for each cell", func() bool { got = h.tried(); return len(got) == len(want) })
+	for path, tried := range want {
+		if got[path] != tried {
+			t.Errorf("%s: tried %q, want %q", path, got[path], tried)
 		}
 	}
+}
+
+// tried returns what the log tells of forward-auth requests, by path.
+func (h *authhost) tried() map[string]string {
+	tried := map[string]string{}
+	for _, line := range h.logged("request") {
+		if path, _ := line["path"].(string); line["edge"] == "forward-auth" {
+			tried[path], _ = line["tried"].(string)
+		}
+	}
+	return tried
+}
+
+// triedAs is how the log tells what was said of a credential.
+func triedAs(source, verdict string) string {
+	kind := "jwt"
+	if verdict == "malformed" {
+		kind = "malformed"
+	}
+	return source + "/" + kind + ":" + verdict
 }
 
 // checkCell compares an answer with what the matrix says.
@@ -109,7 +140,7 @@ func checkCell(t *testing.T, what, cell string, a answer) {
 	t.Helper()
 	got := fmt.Sprint(a.status)
 	if a.status == http.StatusOK {
-		got += " " + a.header.Get("X-Auth-Request-Credential")
+		got = strings.TrimSuffix(a.header.Get("X-Auth-Request-Credential"), "/jwt")
 		if user := a.header.Get("X-Auth-Request-User"); user != "alice" {
 			t.Errorf("%s: user %q", what, user)
 		}
@@ -127,7 +158,6 @@ func checkCell(t *testing.T, what, cell string, a answer) {
 // alice.
 func matrixTokens(t *testing.T, idp *issuer, h *authhost) *strings.Replacer {
 	t.Helper()
-	hour := func(n time.Duration) int64 { return time.Now().Add(n * time.Hour).Unix() }
 	good := idp.claims("alice", nil)
 	out := idp.token(t, "alice", map[string]any{"jti": "logged out"})
 	if a := ask(t, "POST", h.public+"/v1/logout", bearer(out)...); a.status != http.StatusNoContent {
@@ -135,15 +165,15 @@ func matrixTokens(t *testing.T, idp *issuer, h *authhost) *strings.Replacer {
 	}
 	return strings.NewReplacer(
 		"{good}", idp.token(t, "alice", nil),
-		"{good cookie}", idp.token(t, "alice", map[string]any{"jti": "cookie"}),
-		"{wrong key}", sign(t, jwt.SigningMethodRS256, idp.other, good),
-		"{expired}", idp.token(t, "alice", map[string]any{"iat": hour(-2), "exp": hour(-1)}),
-		"{not yet valid}", idp.token(t, "alice", map[string]any{"nbf": hour(1), "exp": hour(2)}),
-		"{wrong issuer}", idp.token(t, "alice", map[string]any{"iss": "https://elsewhere.example"}),
-		"{wrong audience}", idp.token(t, "alice", map[string]any{"aud": "elsewhere"}),
-		"{alg none}", sign(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, good),
-		"{public key as secret}", sign(t, jwt.SigningMethodHS256, publicPEM(t, &idp.key.PublicKey), good),
-		"{logged out}", out,
+		"{good-cookie}", idp.token(t, "alice", map[string]any{"jti": "cookie"}),
+		"{wrong-key}", sign(t, jwt.SigningMethodRS256, idp.other, good),
+		"{expired}", idp.expired(t, "alice"),
+		"{not-yet-valid}", idp.token(t, "alice", map[string]any{"nbf": inHours(1), "exp": inHours(2)}),
+		"{wrong-issuer}", idp.token(t, "alice", map[string]any{"iss": "https://elsewhere.example"}),
+		"{wrong-audience}", idp.token(t, "alice", map[string]any{"aud": "elsewhere"}),
+		"{alg-none}", sign(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, good),
+		"{hs256-by-public-key}", sign(t, jwt.SigningMethodHS256, publicPEM(t, &idp.key.PublicKey), good),
+		"{logged-out}", out,
 	)
 }
 
@@ -221,8 +251,7 @@ func TestFallbackTriesEachOnce(t *testing.T) {
 	idp := newIssuer(t)
 	h := serve(t, listen+idp.realm("")+matrixRoutes)
 	h.awaitReady(t)
-	hour := func(n time.Duration) int64 { return time.Now().Add(n * time.Hour).Unix() }
-	expired := idp.token(t, "alice", map[string]any{"iat": hour(-2), "exp": hour(-1)})
+	expired := idp.expired(t, "alice")
 	session := h.login(t, idp.token(t, "alice", nil)).token
 	for n, c := range []struct {
 		cookies          string
@@ -251,10 +280,6 @@ func TestAttack39_header_of_one_user_cookie_of_another(t *testing.T) {
 	idp := newIssuer(t)
 	h := serve(t, listen+idp.realm("")+matrixRoutes)
 	h.awaitReady(t)
-	hour := func(n time.Duration) int64 { return time.Now().Add(n * time.Hour).Unix() }
-	expired := func(user string) string {
-		return idp.token(t, user, map[string]any{"iat": hour(-2), "exp": hour(-1)})
-	}
 	out := idp.token(t, "alice", map[string]any{"jti": "out"})
 	over := h.login(t, idp.token(t, "alice", nil)).token
 	for _, token := range []string{out, over} {
@@ -271,11 +296,11 @@ func TestAttack39_header_of_one_user_cookie_of_another(t *testing.T) {
 		header, token    string
 		fallback, change string // as whom
 	}{
-		{"Alice's, expired", expired("alice"), "", "bob"},
+		{"Alice's, expired", idp.expired(t, "alice"), "", "bob"},
 		{"Alice's, logged out", out, "", "bob"},
 		{"Alice's, for another service", idp.token(t, "alice", map[string]any{"aud": "elsewhere"}), "", "bob"},
-		{"Alice's, not yet valid", idp.token(t, "alice", map[string]any{"nbf": hour(1), "exp": hour(2)}), "", "bob"},
-		{"Bob's own, expired", expired("bob"), "bob", "bob"},
+		{"Alice's, not yet valid", idp.token(t, "alice", map[string]any{"nbf": inHours(1), "exp": inHours(2)}), "", "bob"},
+		{"Bob's own, expired", idp.expired(t, "bob"), "bob", "bob"},
 		// Anyone can write Alice's name: these name nobody for certain.
 		{"Alice's, signed by a wrong key", sign(t, jwt.SigningMethodRS256, idp.other, idp.claims("alice", nil)), "bob", "bob"},
 		{"garbage", "garbage", "bob", "bob"},

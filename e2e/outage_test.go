@@ -59,9 +59,8 @@ realms:
 `, o.idp.url, o.idp.url, o.other.url, o.other.url))
 	o.awaitReady(t)
 
-	hour := func(n time.Duration) int64 { return time.Now().Add(n * time.Hour).Unix() }
 	good := o.idp.token(t, "editor", nil)
-	expired := o.idp.token(t, "editor", map[string]any{"iat": hour(-2), "exp": hour(-1)})
+	expired := o.idp.expired(t, "editor")
 	forged := sign(t, jwt.SigningMethodRS256, o.idp.other, o.idp.claims("editor", nil))
 	out := o.idp.token(t, "editor", map[string]any{"jti": "out"})
 	skipped := o.other.token(t, "editor", map[string]any{"jti": "skipped"})
@@ -72,28 +71,28 @@ realms:
 		o.logout(t, bearer(token)...)
 	}
 
-	const sync = "/api/gitops/sync"
+	const page = "/api/gitops/sync"
 	o.cases = []outageCase{
-		{"a session", "POST", sync, bearer(o.session), 200, 503},
-		{"a session, cookie", "POST", sync, cookie(o.session), 200, 503},
-		{"a viewer's session", "POST", sync, bearer(viewer), 403, 503},
-		{"a session that was logged out", "POST", sync, bearer(ended), 401, 503},
-		{"a session that never was", "POST", sync, bearer(forge(t, random(20), random(15), random(25))), 401, 401}, // of no user of the realm
-		{"a session with a wrong checksum", "POST", sync, bearer(o.session[:len(o.session)-8] + "aaaaaaaa"), 401, 401},
-		{"a JWT", "POST", sync, bearer(good), 200, 503},
-		{"a JWT, cookie", "POST", sync, []string{"Cookie", "kc_auth=" + good}, 200, 503},
-		{"a JWT never seen before", "POST", sync, bearer(o.idp.token(t, "editor", map[string]any{"jti": "unseen"})), 200, 503},
-		{"a JWT that was logged out", "POST", sync, bearer(out), 401, 503},
-		{"nothing", "POST", sync, nil, 401, 401},
-		{"garbage", "POST", sync, bearer("garbage"), 401, 401},
-		{"a forged JWT", "POST", sync, bearer(forged), 401, 401},
-		{"an expired JWT", "POST", sync, bearer(expired), 401, 401},
-		{"an expired JWT and a good cookie", "POST", sync, append(bearer(expired), "Cookie", "kc_auth="+good), 200, 503},
-		{"an expired JWT and a session in the cookie", "POST", sync, append(bearer(expired), "Cookie", "kc_auth="+o.session), 200, 503},
-		{"an expired JWT and a forged cookie", "POST", sync, append(bearer(expired), "Cookie", "kc_auth="+forged), 401, 401},
-		{"a JWT whose issuer skips", "POST", sync, bearer(skipped), 200, 200},
-		{"one that was logged out", "POST", sync, bearer(skippedOut), 401, 200}, // as documented
-		{"one and a viewer", "POST", sync, bearer(o.other.token(t, "viewer", nil)), 403, 403},
+		{"a session", "POST", page, bearer(o.session), 200, 503},
+		{"a session, cookie", "POST", page, cookie(o.session), 200, 503},
+		{"a viewer's session", "POST", page, bearer(viewer), 403, 503},
+		{"a session that was logged out", "POST", page, bearer(ended), 401, 503},
+		{"a session that never was", "POST", page, bearer(forge(t, random(20), random(15), random(25))), 401, 401}, // of no user of the realm
+		{"a session with a wrong checksum", "POST", page, bearer(o.session[:len(o.session)-8] + "aaaaaaaa"), 401, 401},
+		{"a JWT", "POST", page, bearer(good), 200, 503},
+		{"a JWT, cookie", "POST", page, []string{"Cookie", "kc_auth=" + good}, 200, 503},
+		{"a JWT never seen before", "POST", page, bearer(o.idp.token(t, "editor", map[string]any{"jti": "unseen"})), 200, 503},
+		{"a JWT that was logged out", "POST", page, bearer(out), 401, 503},
+		{"nothing", "POST", page, nil, 401, 401},
+		{"garbage", "POST", page, bearer("garbage"), 401, 401},
+		{"a forged JWT", "POST", page, bearer(forged), 401, 401},
+		{"an expired JWT", "POST", page, bearer(expired), 401, 401},
+		{"an expired JWT and a good cookie", "POST", page, append(bearer(expired), "Cookie", "kc_auth="+good), 200, 503},
+		{"an expired JWT and a session in the cookie", "POST", page, append(bearer(expired), "Cookie", "kc_auth="+o.session), 200, 503},
+		{"an expired JWT and a forged cookie", "POST", page, append(bearer(expired), "Cookie", "kc_auth="+forged), 401, 401},
+		{"a JWT whose issuer skips", "POST", page, bearer(skipped), 200, 200},
+		{"one that was logged out", "POST", page, bearer(skippedOut), 401, 200}, // as documented
+		{"one and a viewer", "POST", page, bearer(o.other.token(t, "viewer", nil)), 403, 403},
 		{"a public page", "GET", "/healthz", bearer(o.session), 200, 200},
 		{"a path that can be read two ways", "POST", "/api//gitops/sync", bearer(o.session), 400, 400},
 	}
@@ -418,87 +417,4 @@ func TestCacheAwayAtStart(t *testing.T) {
 	eventually(t, "answers", func() bool { return h.at(t, "console.example", good...).status == http.StatusOK })
 	h.awaitReady(t)
 	h.login(t, strings.TrimPrefix(good[1], "Bearer "))
-}
-
-// Without its issuer's keys authhost can judge none of its tokens, whatever
-// else the request holds: no plugin is asked, no cookie stands in.
-func TestKeySetAwayAtStart(t *testing.T) {
-	idp := newIssuer(t)
-	idp.down.Store(true)
-	h := serve(t, listen+idp.realm("")+memoryCache+gitops)
-	good := idp.token(t, "editor", nil)
-	unknown := sign(t, jwt.SigningMethodRS256, idp.other, idp.claims("editor", nil))
-	cases := []outageCase{
-		{"a JWT", "POST", "/api/gitops/sync", bearer(good), 200, 503},
-		{"a forged one", "POST", "/api/gitops/sync", bearer(unknown), 401, 503},
-		{"a cookie", "POST", "/api/gitops/sync", []string{"Cookie", "kc_auth=" + good}, 200, 503},
-		{"garbage and a cookie", "POST", "/api/gitops/sync", append(bearer("garbage"), "Cookie", "kc_auth="+good), 200, 503},
-		{"a JWT and another cookie", "POST", "/api/gitops/sync", append(bearer(unknown), "Cookie", "kc_auth="+good), 200, 503},
-		{"nothing", "POST", "/api/gitops/sync", nil, 401, 401},
-		{"garbage", "POST", "/api/gitops/sync", bearer("garbage"), 401, 401},
-		{"of another issuer", "POST", "/api/gitops/sync", bearer(idp.token(t, "editor", map[string]any{"iss": "https://elsewhere.example"})), 401, 401},
-		{"a public page", "GET", "/healthz", nil, 200, 200},
-	}
-	h.judge(t, cases, true)
-	if a := ask(t, "POST", h.public+"/v1/login", bearer(good)...); a.status != http.StatusServiceUnavailable || a.header.Get("Set-Cookie") != "" {
-		t.Errorf("login: %s", a)
-	}
-	h.awaitUnready(t, "key sets")
-	idp.down.Store(false)
-	eventually(t, "the key set's return", func() bool {
-		return h.forwardAuth(t, "POST", "/api/gitops/sync", bearer(good)...).status == http.StatusOK
-	})
-	h.awaitReady(t)
-	h.judge(t, cases, false)
-}
-
-// The last good key set serves while the issuer is away, as long as it may.
-func TestLastGoodKeySet(t *testing.T) {
-	t.Parallel()
-	idp, brief := newIssuer(t), newIssuer(t)
-	h := serve(t, listen+memoryCache+open+fmt.Sprintf(`
-realms:
-  - name: main
-    issuers:
-      - {issuer: %q, audiences: [console], jwks_url: %q}
-      - {issuer: %q, audiences: [console], jwks_url: %q, jwks_max_age: 2s}
-`, idp.url, idp.url, brief.url, brief.url))
-	h.awaitReady(t)
-	seen := bearer(brief.token(t, "alice", nil))
-	h.expect(t, 200, "before", seen...)
-	idp.down.Store(true)
-	brief.down.Store(true)
-
-	for n := range 3 { // never seen before, so judged by the set
-		h.expect(t, 200, "while the issuer is away", bearer(idp.token(t, "alice", map[string]any{"jti": fmt.Sprint(n)}))...)
-	}
-	eventually(t, "the end of jwks_max_age", func() bool { return h.at(t, "console.example", seen...).status == http.StatusServiceUnavailable })
-	h.expect(t, 503, "never seen before, of a set too old", bearer(brief.token(t, "alice", map[string]any{"jti": "new"}))...)
-	h.awaitUnready(t, "key sets")
-	h.expect(t, 200, "of the other issuer", bearer(idp.token(t, "alice", nil))...)
-
-	brief.down.Store(false)
-	eventually(t, "the issuer's return", func() bool { return h.at(t, "console.example", seen...).status == http.StatusOK })
-	h.awaitReady(t)
-}
-
-// A kid that nobody knows makes authhost ask the issuer, but not each time.
-func TestUnknownKeyIsAskedForOnce(t *testing.T) {
-	idp := newIssuer(t)
-	h := serve(t, listen+idp.realm("")+memoryCache+open)
-	h.awaitReady(t)
-	before := idp.fetches.Load()
-	for n := range 50 {
-		token := jwt.NewWithClaims(jwt.SigningMethodRS256, idp.claims("alice", nil))
-		token.Header["kid"] = fmt.Sprint("../keys/", n)
-		text, err := token.SignedString(idp.key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		h.expect(t, 401, "an unknown kid", bearer(text)...)
-	}
-	if n := idp.fetches.Load() - before; n > 1 {
-		t.Errorf("the issuer was asked %d times", n)
-	}
-	h.expect(t, 200, "a known kid", bearer(idp.token(t, "alice", nil))...)
 }

@@ -43,13 +43,13 @@ func TestProxyPolicy(t *testing.T) {
 	idp := newIssuer(t)
 	g, _ := serveProxy(t, proxyRealm(idp)+gitops)
 	viewer, editor := bearer(idp.token(t, "viewer", nil)), bearer(idp.token(t, "editor", map[string]any{"groups": []string{"ops", "a,b"}}))
-	const sync = "/api/gitops/sync"
+	const page = "/api/gitops/sync"
 
-	if a := g.refuses(t, http.StatusUnauthorized, "POST", sync); a.header.Get("WWW-Authenticate") != "Bearer" {
+	if a := g.refuses(t, http.StatusUnauthorized, "POST", page); a.header.Get("WWW-Authenticate") != "Bearer" {
 		t.Errorf("no WWW-Authenticate: %v", a.header)
 	}
-	g.refuses(t, http.StatusForbidden, "POST", sync, viewer...)
-	r := g.passes(t, "POST", sync, editor...)
+	g.refuses(t, http.StatusForbidden, "POST", page, viewer...)
+	r := g.passes(t, "POST", page, editor...)
 	checkIdentity(t, g, &r, map[string]string{"User": "editor", "Realm": "main", "Roles": "editor", "Groups": "ops,a%2Cb",
 		"Email": "editor@console.example", "Credential": "header/jwt"})
 	if r.Header.Get("Authorization") != editor[1] || r.Host != "console.example" || r.Header.Get("X-Forwarded-Host") != "console.example" || r.Header.Get("X-Forwarded-For") != "127.0.0.1" {
@@ -69,10 +69,10 @@ func TestProxyPolicy(t *testing.T) {
 	// A cookie of the same user stands in, unless another site sent it.
 	stale := bearer(idp.token(t, "editor", map[string]any{"iat": 1_000_000_000, "exp": 1_000_003_600}))
 	fallback := append(stale, "Cookie", "theme=dark; kc_auth="+idp.token(t, "editor", nil))
-	if r = g.passes(t, "POST", sync, fallback...); r.identity()["Credential"] != "cookie/jwt" {
+	if r = g.passes(t, "POST", page, fallback...); r.identity()["Credential"] != "cookie/jwt" {
 		t.Errorf("identity %v", r.identity())
 	}
-	g.refuses(t, http.StatusForbidden, "POST", sync, append(fallback, "Sec-Fetch-Site", "cross-site")...)
+	g.refuses(t, http.StatusForbidden, "POST", page, append(fallback, "Sec-Fetch-Site", "cross-site")...)
 }
 
 // What the client says of itself never reaches the application, however it is
