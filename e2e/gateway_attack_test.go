@@ -35,7 +35,7 @@ func TestAttack01_spoofed_forwarded_headers_through_gateways(t *testing.T) {
 
 		// Nor may the application take a request that passed for another one.
 		r := g.passes(t, "POST", guarded, append(all, editor...)...)
-		for _, name := range []string{"X-Forwarded-Method", "X-Forwarded-Uri", "X-Original-Method", "X-Original-Url", "X-Rewrite-Url"} {
+		for _, name := range mistaken {
 			if got := r.Header[name]; got != nil {
 				t.Errorf("the client's %s reached the application: %q", name, got)
 			}
@@ -45,9 +45,25 @@ func TestAttack01_spoofed_forwarded_headers_through_gateways(t *testing.T) {
 			g.refuses(t, http.StatusUnauthorized, "GET", path, all...)
 		}
 		if g.name == "nginx" { // which drops every header with such a name
-			g.passes(t, "POST", guarded, append([]string{"X_Original_URL", lie, "X.Forwarded.Uri", lie}, editor...)...)
+			g.passes(t, "POST", guarded, append([]string{"X.Original.URL", lie, "X.Forwarded.Uri", lie}, editor...)...)
 			g.refuses(t, http.StatusNotFound, "GET", "/_authhost", all...)
 			g.refuses(t, http.StatusNotFound, "GET", "/%5fauthhost", all...)
+		}
+	})
+}
+
+// An application that heeds such a header would do for a POST, judged as one,
+// what a DELETE is to do, or take it for one of another path or host.
+func TestAttackMistakenHeadersThroughGateways(t *testing.T) {
+	withGateways(t, func(t *testing.T, g *gateway, editor []string) {
+		for _, name := range append(mistaken, "X-Forwarded-Host", "X-Forwarded-Proto") {
+			for _, spelling := range []string{
+				name, strings.ToLower(name), strings.ToUpper(name),
+				strings.ReplaceAll(name, "-", "_"), strings.ToUpper(strings.ReplaceAll(name, "-", "_")), strings.Replace(name, "-", "_", 1),
+			} {
+				g.passes(t, "POST", guarded, append([]string{spelling, lie, spelling, lie}, editor...)...)
+				g.passes(t, "POST", guarded, append([]string{spelling, lie, "Connection", name}, editor...)...)
+			}
 		}
 	})
 }
@@ -87,7 +103,7 @@ func TestAttack05_header_spellings_through_gateways(t *testing.T) {
 				case a.status != http.StatusBadRequest || g.asked.Load() != before:
 					t.Errorf("%s: %s", spelling, a)
 				}
-				if g.name == "caddy" && a.status == http.StatusOK { // which drops none by itself
+				if g.name == "caddy" && a.status == http.StatusOK && !strings.Contains(spelling, "_") { // which drops no other
 					t.Errorf("%s was let through", spelling)
 				}
 			}
@@ -161,7 +177,11 @@ func TestAttack14_authorities_through_gateways(t *testing.T) {
 			g.refuses(t, http.StatusBadRequest, "POST", target, editor...)
 			g.refuses(t, http.StatusBadRequest, "POST", target)
 		}
-		g.refuses(t, http.StatusUnauthorized, "POST", "http://healthz"+guarded)
+		status := http.StatusUnauthorized
+		if g.name == "nginx" { // which goes by two hosts otherwise
+			status = http.StatusBadRequest
+		}
+		g.refuses(t, status, "POST", "http://healthz"+guarded)
 		g.refuses(t, http.StatusUnauthorized, "POST", "http://console.example"+guarded)
 	})
 }

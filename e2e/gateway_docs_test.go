@@ -235,9 +235,12 @@ func wantTree(t *testing.T, what string, got tree, want any) {
 	}
 }
 
-// mistaken are the headers by which some applications take a request for one
-// of another path or method.
-var mistaken = []string{"X-Forwarded-Method", "X-Forwarded-Uri", "X-Original-Method", "X-Original-Url", "X-Rewrite-Url"}
+// mistaken are the headers, in canonical spelling, by which some applications
+// take a request for one of another host, path or method.
+var mistaken = []string{
+	"Forwarded", "X-Forwarded-Method", "X-Forwarded-Uri", "X-Original-Host", "X-Original-Method", "X-Original-Uri", "X-Original-Url",
+	"X-Rewrite-Url", "X-Http-Method", "X-Http-Method-Override", "X-Method-Override",
+}
 
 func TestDocTraefik(t *testing.T) {
 	http := shippedTree(t, "traefik.yaml").at("http")
@@ -251,8 +254,13 @@ func TestDocTraefik(t *testing.T) {
 	}
 
 	strike := http.at("middlewares", "strike-identity", "headers", "customRequestHeaders")
-	for _, name := range append(mistaken[2:], identityHeaders...) {
+	struck := slices.Concat(identityHeaders, mistaken)
+	struck = slices.DeleteFunc(struck, func(name string) bool { return strings.HasPrefix(name, "X-Forwarded-") }) // by Traefik itself
+	for _, name := range struck {
 		wantTree(t, name, strike.at(name), "")
+	}
+	if got := strike.keys(); len(got) != len(struck) {
+		t.Errorf("customRequestHeaders are %q", got)
 	}
 	auth := http.at("middlewares", "authhost", "forwardAuth")
 	wantTree(t, "address", auth.at("address"), "http://127.0.0.1:8080/authz/forward-auth")
@@ -303,7 +311,8 @@ func TestDocEnvoy(t *testing.T) {
 	}
 
 	application := manager.at("route_config", "virtual_hosts")
-	if got := application.at("request_headers_to_remove").texts(); !slices.Equal(got, strings.Fields(strings.ToLower(strings.Join(mistaken, " ")))) {
+	removed := append(strings.Fields(strings.ToLower(strings.Join(mistaken, " "))), "x-forwarded-host")
+	if got := application.at("request_headers_to_remove").texts(); !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(removed))) {
 		t.Errorf("request_headers_to_remove are %q", got)
 	}
 	var open []string

@@ -73,6 +73,28 @@ func TestGatewaySession(t *testing.T) {
 	})
 }
 
+// The identity headers of a user of many groups are no page of memory long.
+func TestGatewayManyGroups(t *testing.T) {
+	idp := newIssuer(t)
+	var groups []string
+	for n := range 150 {
+		groups = append(groups, fmt.Sprintf("/organisation/department-%03d/team-%03d/readers", n, n))
+	}
+	whole := strings.Join(groups, ",")
+	if len(whole) < 6800 {
+		t.Fatalf("only %d bytes of groups", len(whole))
+	}
+	eachGateway(t, idp.realm("")+gitops, func(t *testing.T, g *gateway, h *authhost) {
+		h.awaitReady(t)
+		token, _ := gatewayLogin(t, ask(t, "POST", h.public+"/v1/login", bearer(idp.token(t, "editor", map[string]any{"groups": groups, "jti": g.name}))...))
+		r := g.passes(t, "POST", guarded, "X-Auth-Token", token)
+		if got := r.Header.Get("X-Auth-Request-Groups"); got != whole {
+			t.Errorf("%d bytes of groups arrived, want %d", len(got), len(whole))
+		}
+		g.refuses(t, http.StatusNoContent, "POST", "/v1/logout", "X-Auth-Token", token)
+	})
+}
+
 func TestGatewayWebSocket(t *testing.T) {
 	withGateways(t, func(t *testing.T, g *gateway, editor []string) {
 		handshake := []string{"Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version", "13"}
