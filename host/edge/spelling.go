@@ -117,7 +117,7 @@ func struck(key string, declared []string, trusted bool) bool {
 		sameSpelling(key, "X-Forwarded-Uri"), sameSpelling(key, "X-Forwarded-Method"),
 		sameSpelling(key, "X-Http-Method"), sameSpelling(key, "X-Http-Method-Override"), sameSpelling(key, "X-Method-Override"):
 		return true
-	case samePrefix(key, "X-Forwarded-"), sameSpelling(key, "X-Real-Ip"):
+	case samePrefix(key, "X-Forwarded-"), sameSpelling(key, "X-Real-Ip"), sameSpelling(key, "Forwarded"):
 		return !trusted || strings.IndexByte(key, '_') >= 0
 	}
 	return identityName(key, declared) != ""
