@@ -118,11 +118,14 @@ func TestReloadByTheOperator(t *testing.T) {
 	}
 
 	for name, auth := range map[string][]string{
-		"nobody": nil, "a user": r.auth, "another token": bearer(second), "Basic": {"Authorization", "Basic " + first},
+		"nobody": nil, "another token": bearer(second), "Basic": {"Authorization", "Basic " + first},
 	} {
 		if a := reload(auth...); a.status != http.StatusUnauthorized || a.header.Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%s: %s", name, a)
 		}
+	}
+	if a := reload(r.auth...); a.status != http.StatusForbidden {
+		t.Errorf("a user: %s", a)
 	}
 	if n := r.reloads(t, "config", "ok") + r.reloads(t, "config", "failed"); n != 0 {
 		t.Fatalf("%v reloads by strangers", n)

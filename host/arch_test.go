@@ -24,6 +24,8 @@ var rooms = map[string][]string{
 	"host/admin":                {"host"},
 	"host/audit":                {"host"},
 	"host/cache":                {},
+	"host/cache/etcd":           {"host/cache"},
+	"host/cache/near":           {"host/cache"},
 	"host/cache/file":           {"host/cache"},
 	"host/cache/memory":         {"host/cache"},
 	"host/cache/redis":          {"host/cache"},
@@ -36,7 +38,7 @@ var rooms = map[string][]string{
 	"host/plugin/wasmtest":      {},
 	"host/session":              {"host", "host/cache"},
 	"host/token":                {"host"},
-	"host/daemon": {"abi", "host", "host/admin", "host/audit", "host/cache", "host/cache/file", "host/cache/memory", "host/cache/redis",
+	"host/daemon": {"abi", "host", "host/admin", "host/audit", "host/cache", "host/cache/file", "host/cache/etcd", "host/cache/memory", "host/cache/near", "host/cache/redis",
 		"host/config", "host/credential", "host/edge", "host/login", "host/plugin", "host/session", "host/token"},
 }
 
@@ -45,6 +47,7 @@ var rooms = map[string][]string{
 var outside = map[string]string{
 	"github.com/tetratelabs/wazero":        "host/plugin",
 	"github.com/golang-jwt/jwt":            "host/token",
+	"go.etcd.io/etcd":                      "host/cache/etcd",
 	"github.com/redis/go-redis":            "host/cache/redis",
 	"github.com/knadh/koanf":               "host/config",
 	"github.com/prometheus/client_golang":  "host/audit",

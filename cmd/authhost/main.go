@@ -33,6 +33,9 @@ const usage = `usage:
   authhost check --config FILE         validate the configuration and load every plugin
   authhost explain --config FILE [--method M] [--header 'K: V']... URL
                                        print each step of the decision for one request
+  authhost users show|logout ID        who a user is; log a user out everywhere
+  authhost sessions list USER_ID       a user's live sessions
+                                       both: --token-file FILE [--server URL] [--realm R] [--output table|json]
   authhost version                     version of authhost, of the plugin ABI and of Go
 `
 
@@ -58,6 +61,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	commands := map[string]func(context.Context, []string, io.Writer, io.Writer) error{
 		"dev": runDev, "serve": runServe, "check": runCheck, "explain": runExplain, "version": runVersion,
+		"users": runUsers, "sessions": runSessions,
 	}
 	command, ok := commands[args[0]]
 	switch {

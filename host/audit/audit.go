@@ -64,6 +64,36 @@ func (a *Audit) PluginError(plugin, hook string) {
 	}
 }
 
+// Near counts what becomes of reads through the near-cache. The zero Near
+// counts nothing.
+type Near struct{ hit, miss, invalidated, emptied prometheus.Counter }
+
+// Near returns the counters of the near-cache.
+func (a *Audit) Near() Near {
+	if a.metrics == nil {
+		return Near{}
+	}
+	return a.metrics.near
+}
+
+// Hit records a read that was answered from what is remembered.
+func (n Near) Hit() { count(n.hit) }
+
+// Miss records a read that was sent to the cache.
+func (n Near) Miss() { count(n.miss) }
+
+// Invalidated records that a slot was forgotten because it was changed.
+func (n Near) Invalidated() { count(n.invalidated) }
+
+// Emptied records that all was forgotten.
+func (n Near) Emptied() { count(n.emptied) }
+
+func count(c prometheus.Counter) {
+	if c != nil {
+		c.Inc()
+	}
+}
+
 // The results of a reload.
 const (
 	OK     = "ok"

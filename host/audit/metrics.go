@@ -38,6 +38,7 @@ type metrics struct {
 	plugins  children[pluginKey, pluginSeries]
 	reloads  children[string, reloadSeries]
 	cacheOps children[string, cacheSeries]
+	near     Near
 }
 
 type (
@@ -117,6 +118,9 @@ func newMetrics(o Options) *metrics {
 	m.cacheOps.make = func(op string) *cacheSeries {
 		return &cacheSeries{cacheOps.WithLabelValues(op, OK), cacheOps.WithLabelValues(op, Failed), cacheTime.WithLabelValues(op)}
 	}
+	near := counter("authhost_cache_near_total", "What became of reads that this process may remember.", "event")
+	m.near = Near{hit: near.WithLabelValues("hit"), miss: near.WithLabelValues("miss"),
+		invalidated: near.WithLabelValues("invalidated"), emptied: near.WithLabelValues("emptied")}
 	return m
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -17,7 +18,8 @@ import (
 //
 // Reads and changes of one slot are linearizable: a call that begins after a
 // Change was acknowledged, in whatever process, finds that Change or a later
-// one. Nothing is promised between slots.
+// one. Nothing is promised between slots,
+// nor between a slot and a due-list.
 //
 // Slot keys and field names are any bytes but none; values are any bytes.
 // A driver does not keep or alter the slices it is given, and a caller does
@@ -37,6 +39,52 @@ type Driver interface {
 	// the driver can promise, so that a call repeated after an error confirms
 	// the first even where nothing is left to change.
 	Change(ctx context.Context, slot string, c Change) (applied bool, err error)
+
+	// Add adds delta to the number that a field holds, 0 where it is absent, and
+	// returns the sum: atomically, and with expires counting for the slot as in
+	// Change. A number is kept as its decimal digits, which Get returns and Put
+	// may write; to add to a field that holds anything else, or past 64 bits, is
+	// an error and changes nothing. After any other error the sum is unknown: a
+	// call repeated then may count twice.
+	Add(ctx context.Context, slot, field string, delta int64, expires time.Time) (int64, error)
+
+	// PutDue puts member, any bytes but none, on a due-list (0 to DueLists-1),
+	// or moves it to an earlier moment if it is there already. A member stays on
+	// its list until it is dropped, whatever becomes of the slot that it names.
+	// One that is given out at the time is put for afterwards, or, if that is
+	// earlier than its lease ends, at once: see DropDue.
+	PutDue(ctx context.Context, list int, member string, at time.Time) error
+
+	// LeaseDue returns up to max members whose moment is not after now, the
+	// earliest first, and moves each to until: for that long nobody else is
+	// given it, and if its taker dies it is given out again. What it was put to
+	// before is forgotten. Moments of due-lists are kept in milliseconds,
+	// rounded down.
+	LeaseDue(ctx context.Context, list int, now, until time.Time, max int) (members []string, err error)
+
+	// DropDue ends what LeaseDue gave out until that moment. The member leaves
+	// the list, unless it was put since: then it stays, at the earliest moment
+	// that it was put to. So a taker that wants it again puts it and then drops
+	// it, and what others put in between is not lost. A lease that has passed to
+	// somebody else is nothing to do.
+	DropDue(ctx context.Context, list int, member string, until time.Time) error
+
+	// List returns up to max keys of slots that are present, in an order of the
+	// driver's own, from where following of the call before points to ("" at
+	// first); following is "" after the last page, and a page may be short or
+	// empty. A slot that is present throughout is listed at least once; keys may
+	// repeat. Where that cannot be kept, because the store was rearranged
+	// between two pages, the call is an error, and the list is begun anew.
+	List(ctx context.Context, next string, max int) (slots []string, following string, err error)
+
+	// Watch calls changed with the key of each slot that any process, this one
+	// included, has changed since ready was called: soon after the change is
+	// there to be read, perhaps more than once, and never two calls at a time.
+	// ready is called once, when changes from then on are sure to be told. Watch
+	// returns, always with an error, when ctx ends or the watch is interrupted:
+	// from then on anything may have changed. Slots that expire are not told.
+	// changed must not block.
+	Watch(ctx context.Context, ready func(), changed func(slot string)) error
 
 	// Ping says whether the store answers.
 	Ping(ctx context.Context) error
@@ -102,6 +150,36 @@ func (c *Change) Check(slot string) error {
 		}
 	}
 	return nil
+}
+
+// CheckAdd refuses an addition that no driver can make.
+func CheckAdd(slot, field string, expires time.Time) error {
+	switch {
+	case slot == "":
+		return errors.New("cache: addition to a slot without a key")
+	case field == "":
+		return errors.New("cache: addition to a field without a name")
+	case expires.IsZero():
+		return errors.New("cache: addition does not say until when")
+	}
+	return nil
+}
+
+// Sum returns the number that Add makes of a field's value, nil for an absent
+// one, also as it is kept: the digits of strconv.FormatInt and nothing else.
+func Sum(value []byte, delta int64) (sum int64, kept []byte, err error) {
+	var n int64
+	if value != nil {
+		n, err = strconv.ParseInt(string(value), 10, 64)
+		if err != nil || string(value) != strconv.FormatInt(n, 10) {
+			return 0, nil, errors.New("cache: the field is no number")
+		}
+	}
+	sum = n + delta
+	if (sum > n) != (delta > 0) && delta != 0 {
+		return 0, nil, errors.New("cache: the sum is past 64 bits")
+	}
+	return sum, strconv.AppendInt(nil, sum, 10), nil
 }
 
 // Holds says whether every condition holds of fields. It is for drivers that

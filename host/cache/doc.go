@@ -1,7 +1,8 @@
 // Package cache is the contract between what authhost remembers and where it
 // is kept. A store holds slots: one per key, each a set of named fields that
 // change together or not at all. Every replica that opens the same store sees
-// the same slots.
+// the same slots. Beside them it holds due-lists, from which replicas take what
+// is to be done at a moment, and it tells which slots were changed.
 //
 // It owns the words of that contract and what every driver promises. It knows
 // nothing of users, sessions or tokens, and judges no deadline but a slot's

@@ -18,10 +18,8 @@ func check(r *report, c *Config) {
 	if c.Operator != nil && c.Operator.TokenFile == "" {
 		r.add("operator.token_file", "is required")
 	}
-	if len(c.IntrospectionClients) > 0 {
-		r.add("introspection_clients", "introspection is not built yet; leave the list empty")
-	}
 	checkRealms(r, c.Realms)
+	checkIntrospection(r, c)
 	checkPlugins(r, c.Plugins)
 	checkRoutes(r, c)
 }
@@ -94,22 +92,15 @@ func parseURL(text string) (*url.URL, error) {
 }
 
 func checkCache(r *report, c *Cache) {
-	if c.Driver == "etcd" {
-		r.add("cache.driver", `"etcd" is not built yet; use file or redis`)
-	} else {
-		oneOf(r, "cache.driver", c.Driver, DriverFile, DriverMemory, DriverRedis)
-	}
+	oneOf(r, "cache.driver", c.Driver, DriverFile, DriverMemory, DriverRedis, DriverEtcd)
 	if c.File.Dir == "" {
 		r.add("cache.file.dir", "must not be empty")
 	}
 	rd := &c.Redis
-	for i, a := range rd.Addrs {
-		if port, err := splitPort(a); err != nil || port == 0 || strings.HasPrefix(a, ":") {
-			r.add(fmt.Sprintf("cache.redis.addrs[%d]", i), "must be host:port, not %q", a)
-		}
-	}
-	if len(rd.Addrs) == 0 {
-		r.add("cache.redis.addrs", "must not be empty")
+	checkServers(r, "cache.redis.addrs", rd.Addrs)
+	checkServers(r, "cache.etcd.endpoints", c.Etcd.Endpoints)
+	if c.Etcd.Username != "" && c.Etcd.PasswordFile == "" {
+		r.add("cache.etcd.username", "needs a password_file")
 	}
 	if len(rd.Addrs) > 1 && rd.MasterName == "" && !rd.Cluster {
 		r.add("cache.redis.addrs", "one node has one address; several belong to cluster: true or a master_name")
@@ -130,6 +121,32 @@ func checkCache(r *report, c *Cache) {
 	}
 	if c.Near.Entries < 1 {
 		r.add("cache.near.entries", "must be 1 or more; max_staleness: 0s reads through every time")
+	}
+}
+
+// checkServers judges addresses to connect to.
+func checkServers(r *report, key string, addrs []string) {
+	for i, a := range addrs {
+		if port, err := splitPort(a); err != nil || port == 0 || strings.HasPrefix(a, ":") {
+			r.add(fmt.Sprintf("%s[%d]", key, i), "must be host:port, not %q", a)
+		}
+	}
+	if len(addrs) == 0 {
+		r.add(key, "must not be empty")
+	}
+}
+
+func checkIntrospection(r *report, c *Config) {
+	seen := map[string]bool{}
+	for i, client := range c.IntrospectionClients {
+		key := fmt.Sprintf("introspection_clients[%d]", i)
+		checkName(r, key+".id", client.ID, seen)
+		if client.SecretFile == "" {
+			r.add(key+".secret_file", "is required")
+		}
+		if !slices.ContainsFunc(c.Realms, func(realm Realm) bool { return realm.Name == client.Realm }) {
+			r.add(key+".realm", "%q is not a realm", client.Realm)
+		}
 	}
 }
 

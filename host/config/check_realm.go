@@ -182,9 +182,16 @@ func checkCredentials(r *report, key string, realm *Realm) {
 	}
 }
 
+// maxSessions bounds what one user's slot may hold.
+const maxSessions = 10_000
+
 func checkSession(r *report, key string, s *Session) {
 	positive(r, key+".idle", s.Idle)
 	positive(r, key+".absolute", s.Absolute)
+	if s.MaxSessions < 1 || s.MaxSessions > maxSessions {
+		r.add(key+".max_sessions", "must be 1 to %d: all of a user's sessions are kept together", maxSessions)
+	}
+	oneOf(r, key+".when_full", s.WhenFull, WhenFullEndOldest, WhenFullRefuse)
 	cookie, key := &s.Cookie, key+".cookie"
 	if !isToken(cookie.Name) {
 		r.add(key+".name", "%q is not a name that a cookie can have", cookie.Name)

@@ -51,6 +51,7 @@ const (
 	DriverFile   = "file"
 	DriverMemory = "memory"
 	DriverRedis  = "redis"
+	DriverEtcd   = "etcd"
 )
 
 // Cache says where sessions and revocations are kept.
@@ -58,6 +59,7 @@ type Cache struct {
 	Driver string     `koanf:"driver"`
 	File   FileCache  `koanf:"file"`
 	Redis  RedisCache `koanf:"redis"`
+	Etcd   EtcdCache  `koanf:"etcd"`
 	Near   NearCache  `koanf:"near"`
 }
 
@@ -77,6 +79,14 @@ type RedisCache struct {
 	MasterName   string   `koanf:"master_name"`
 	Cluster      bool     `koanf:"cluster"`
 	WaitReplicas int      `koanf:"wait_replicas"` // replicas that must acknowledge a logout
+}
+
+// EtcdCache says how etcd is reached.
+type EtcdCache struct {
+	Endpoints    []string `koanf:"endpoints"` // host:port
+	Username     string   `koanf:"username"`
+	PasswordFile string   `koanf:"password_file"`
+	TLS          bool     `koanf:"tls"`
 }
 
 // NearCache bounds what this process remembers of the shared cache.
@@ -132,8 +142,16 @@ type Session struct {
 	Idle         time.Duration `koanf:"idle"`
 	Absolute     time.Duration `koanf:"absolute"`
 	OutliveToken bool          `koanf:"outlive_token"` // may outlive the JWT it was made from
+	MaxSessions  int           `koanf:"max_sessions"`  // of one user at once
+	WhenFull     string        `koanf:"when_full"`
 	Cookie       Cookie        `koanf:"cookie"`
 }
+
+// What happens to a login when its user has max_sessions already.
+const (
+	WhenFullEndOldest = "end_oldest"
+	WhenFullRefuse    = "refuse"
+)
 
 // What a cookie's same_site may be.
 const (

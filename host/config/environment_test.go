@@ -91,8 +91,8 @@ func TestEnvironmentErrorsNameTheVariable(t *testing.T) {
 		environ []string
 		want    string
 	}{
-		{[]string{"AUTHHOST_CACHE__DRIVER=disk"}, `environment AUTHHOST_CACHE__DRIVER: cache.driver: "disk" is not one of file, memory, redis`},
-		{[]string{"AUTHHOST_CACHE__DRIVER=etcd"}, `environment AUTHHOST_CACHE__DRIVER: cache.driver: "etcd" is not built yet; use file or redis`},
+		{[]string{"AUTHHOST_CACHE__DRIVER=disk"}, `environment AUTHHOST_CACHE__DRIVER: cache.driver: "disk" is not one of file, memory, redis, etcd`},
+		{[]string{"AUTHHOST_CACHE__DRIVER=mongo"}, `environment AUTHHOST_CACHE__DRIVER: cache.driver: "mongo" is not one of file, memory, redis, etcd`},
 		{[]string{"AUTHHOST_CACHE__REDIS__DB=one"}, `environment AUTHHOST_CACHE__REDIS__DB: cache.redis.db: must be a whole number`},
 		{[]string{"AUTHHOST_CACHE__REDIS__TLS=1"}, `environment AUTHHOST_CACHE__REDIS__TLS: cache.redis.tls: must be true or false`},
 		{[]string{"AUTHHOST_CACHE__NEAR__MAX_STALENESS=1"}, `environment AUTHHOST_CACHE__NEAR__MAX_STALENESS: cache.near.max_staleness: must be a duration, such as 30s, 5m or 8h`},
@@ -101,7 +101,7 @@ func TestEnvironmentErrorsNameTheVariable(t *testing.T) {
 			"environment AUTHHOST_TRUSTED_PROXIES: trusted_proxies[2]: must be an address or a range of them, such as 10.0.0.0/8"},
 		{[]string{"authhost_listen__grpc=:1"}, `environment authhost_listen__grpc: listen.grpc: Envoy's gRPC is not built yet; leave it empty`},
 		{[]string{"AUTHHOST_UPSTREAM=http://a", "authhost_upstream=http://b"}, `environment AUTHHOST_UPSTREAM: upstream: is set by the variable authhost_upstream too: keep one`},
-		{[]string{"AUTHHOST_UPSTREAM=x", "AUTHHOST_CACHE__DRIVER=x"}, `environment AUTHHOST_CACHE__DRIVER: cache.driver: "x" is not one of file, memory, redis` +
+		{[]string{"AUTHHOST_UPSTREAM=x", "AUTHHOST_CACHE__DRIVER=x"}, `environment AUTHHOST_CACHE__DRIVER: cache.driver: "x" is not one of file, memory, redis, etcd` +
 			"\nenvironment AUTHHOST_UPSTREAM: upstream: must be an http or https URL"},
 	} {
 		_, got := load(t, "trusted_proxies: [192.0.2.1, 192.0.2.2, 192.0.2.3]\n", c.environ...)
@@ -110,7 +110,7 @@ func TestEnvironmentErrorsNameTheVariable(t *testing.T) {
 		}
 	}
 	if _, got := load(t, "upstream: x\n", "AUTHHOST_CACHE__DRIVER=x"); got != "authhost.yaml:1: upstream: must be an http or https URL\n"+
-		`environment AUTHHOST_CACHE__DRIVER: cache.driver: "x" is not one of file, memory, redis` {
+		`environment AUTHHOST_CACHE__DRIVER: cache.driver: "x" is not one of file, memory, redis, etcd` {
 		t.Errorf("file and environment: %s", got)
 	}
 }

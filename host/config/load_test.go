@@ -64,6 +64,7 @@ func defaults(dir string) config.Config {
 			Driver: config.DriverFile,
 			File:   config.FileCache{Dir: filepath.Join(dir, "data")},
 			Redis:  config.RedisCache{Addrs: []string{"127.0.0.1:6379"}},
+			Etcd:   config.EtcdCache{Endpoints: []string{"127.0.0.1:2379"}},
 			Near:   config.NearCache{MaxStaleness: time.Second, Entries: 100_000},
 		},
 		Realms: []config.Realm{{
@@ -71,7 +72,7 @@ func defaults(dir string) config.Config {
 			Hosts:       []string{"*"},
 			Issuers:     []config.Issuer{},
 			Credentials: []config.Credential{{Header: "Authorization"}, {Header: "X-Auth-Token"}, {Cookie: "__Host-authhost"}},
-			Session: config.Session{Idle: 8 * time.Hour, Absolute: 24 * time.Hour,
+			Session: config.Session{Idle: 8 * time.Hour, Absolute: 24 * time.Hour, MaxSessions: 100, WhenFull: config.WhenFullEndOldest,
 				Cookie: config.Cookie{Name: "__Host-authhost", SameSite: config.SameSiteStrict}},
 			Roles:   config.Roles{Admin: "admin"},
 			Plugins: []string{},

@@ -12,6 +12,7 @@ func resolvePaths(c *Config) {
 	}
 	resolve(&c.Cache.File.Dir)
 	resolve(&c.Cache.Redis.PasswordFile)
+	resolve(&c.Cache.Etcd.PasswordFile)
 	if c.Operator != nil {
 		resolve(&c.Operator.TokenFile)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"os"
 	"slices"
 
 	"github.com/authhost/authhost/host"
@@ -21,7 +20,9 @@ type assembly struct {
 	realms    map[string]*realm
 	plugins   map[string]*loaded
 	operators admin.Operators
+	clients   admin.Clients
 	proxy     http.Handler // nil without a listener for it
+	near      *nearCache   // nil: every read goes to the cache
 	snapshot  *host.Snapshot
 }
 
@@ -36,16 +37,20 @@ func (d *Daemon) assemble(ctx context.Context, c *config.Config, running *assemb
 	if next.operators, err = d.readOperators(c, running); err != nil {
 		return nil, err
 	}
+	if next.clients, err = d.readClients(c, running); err != nil {
+		return nil, err
+	}
 	if next.proxy, err = d.makeProxy(c, running); err != nil {
 		return nil, err
 	}
-	if next.realms, err = d.makeRealms(c, running.realms); err != nil {
+	if next.near, err = d.makeNear(c, running); err != nil {
 		return nil, err
 	}
-	if next.plugins, err = d.loadPlugins(ctx, c, running.plugins); err != nil {
-		for _, r := range next.realmsMissingFrom(running) {
-			r.stop()
-		}
+	if next.realms, err = d.makeRealms(c, running, next.near); err == nil {
+		next.plugins, err = d.loadPlugins(ctx, c, running.plugins)
+	}
+	if err != nil {
+		d.close(ctx, retirement{realms: next.realmsMissingFrom(running), near: next.nearMissingFrom(running)})
 		return nil, err
 	}
 	next.snapshot = next.makeSnapshot()
@@ -54,27 +59,6 @@ func (d *Daemon) assemble(ctx context.Context, c *config.Config, running *assemb
 		next.snapshot.Generation = running.snapshot.Generation + 1
 	}
 	return next, nil
-}
-
-// readOperators reads the operators' tokens. Those of the configuration in
-// force stay as they are: a change of the file reloads the configuration.
-func (d *Daemon) readOperators(c *config.Config, running *assembly) (admin.Operators, error) {
-	if c == running.config {
-		return running.operators, nil
-	}
-	if c.Operator == nil {
-		return admin.Operators{}, nil
-	}
-	content, err := os.ReadFile(c.Operator.TokenFile)
-	if err != nil {
-		return admin.Operators{}, c.Problem("operator.token_file", err)
-	}
-	d.watcher.applied(c.Operator.TokenFile, content)
-	operators, err := admin.ParseOperators(content)
-	if err != nil {
-		return operators, c.Problem("operator.token_file", fmt.Errorf("%s: %w", c.Operator.TokenFile, err))
-	}
-	return operators, nil
 }
 
 // makeSnapshot binds routes to realms and plugins.
@@ -119,6 +103,14 @@ func awaited(c *config.Config) []string {
 		}
 	}
 	return files
+}
+
+// nearMissingFrom returns the memory of a if b does not use it.
+func (a *assembly) nearMissingFrom(b *assembly) *nearCache {
+	if b != nil && a.near == b.near {
+		return nil
+	}
+	return a.near
 }
 
 // realmsMissingFrom returns the realms of a that b does not use.

@@ -14,11 +14,13 @@ import (
 
 	"github.com/authhost/authhost/abi"
 	"github.com/authhost/authhost/host"
+	"github.com/authhost/authhost/host/admin"
 	"github.com/authhost/authhost/host/audit"
 	"github.com/authhost/authhost/host/cache"
 	"github.com/authhost/authhost/host/edge"
 	"github.com/authhost/authhost/host/login"
 	"github.com/authhost/authhost/host/plugin"
+	"github.com/authhost/authhost/host/session"
 )
 
 // ABIVersion is the version of the plugin ABI that this host speaks.
@@ -50,11 +52,13 @@ type Daemon struct {
 
 	store    *store
 	cache    cache.Driver // store, counted
+	sweeper  *session.Sweeper
 	audit    *audit.Audit
 	compiled *plugin.Cache
 	pipeline *host.Pipeline
 	edge     *edge.Edge
 	login    *login.Handlers
+	admin    *admin.Handlers
 	reloads  chan chan error
 	retired  chan retirement
 	stopped  chan struct{} // closed when reloads are answered no more
@@ -88,6 +92,9 @@ func Open(ctx context.Context, o Options) (*Daemon, error) {
 	if d.login, err = login.New(login.Options{Open: d.visit, Fail: edge.Fail, Now: d.now}); err != nil {
 		return nil, err
 	}
+	if d.admin, err = d.newAdmin(); err != nil {
+		return nil, err
+	}
 	c, err := d.readConfig()
 	if err != nil {
 		return nil, err
@@ -96,6 +103,9 @@ func Open(ctx context.Context, o Options) (*Daemon, error) {
 		return nil, err
 	}
 	d.cache = counted{d.store, d.audit}
+	if d.sweeper, err = session.NewSweeper(session.SweeperOptions{Cache: d.cache, Now: d.now, Logger: d.log}); err != nil {
+		return nil, errors.Join(err, d.store.Close())
+	}
 	if d.compiled, err = d.openCompileCache(ctx); err != nil {
 		return nil, errors.Join(err, d.store.Close())
 	}
@@ -135,6 +145,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	all.Go(func() { d.keepCurrent(background) })
 	all.Go(func() { d.drain(background) })
+	all.Go(func() { d.sweeper.Run(background) })
 	if d.store.run != nil {
 		all.Go(func() {
 			if err := d.store.run(background); err != nil && background.Err() == nil {
@@ -163,7 +174,7 @@ func (d *Daemon) Close(ctx context.Context) error {
 		break
 	}
 	if d.current != nil {
-		d.close(ctx, retirement{plugins: missingFrom(d.current.plugins, nil), realms: d.current.realmsMissingFrom(nil)})
+		d.close(ctx, retirement{plugins: missingFrom(d.current.plugins, nil), realms: d.current.realmsMissingFrom(nil), near: d.current.near})
 	}
 	return errors.Join(d.compiled.Close(), d.store.Close())
 }

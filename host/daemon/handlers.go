@@ -6,7 +6,6 @@ import (
 	"net/url"
 
 	"github.com/authhost/authhost/host"
-	"github.com/authhost/authhost/host/admin"
 	"github.com/authhost/authhost/host/audit"
 	"github.com/authhost/authhost/host/config"
 	"github.com/authhost/authhost/host/edge"
@@ -24,7 +23,7 @@ func (d *Daemon) handlers() []endpoint {
 	c := d.current.config
 	list := []endpoint{
 		{"public", c.Listen.Public, edge.NewServer(d.edge.Public(d.ownHandler()), d.log)},
-		{"admin", c.Listen.Admin, edge.NewServer(d.adminHandler(), d.log)},
+		{"admin", c.Listen.Admin, edge.NewServer(d.edge.Own("", d.admin.Admin), d.log)},
 		{"telemetry", c.Listen.Telemetry, edge.NewServer(d.telemetryHandler(), d.log)},
 	}
 	if c.Listen.Proxy == "" {
@@ -59,6 +58,11 @@ func (d *Daemon) ownHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/v1/login", d.edge.Own("/v1/login", d.login.Login))
 	mux.Handle("/v1/logout", d.edge.Own("/v1/logout", d.login.Logout))
+	mux.Handle("/v1/refresh", d.edge.Own("/v1/refresh", d.login.Refresh))
+	people := d.edge.Own("", d.admin.Public)
+	mux.Handle("/v1/me", people)
+	mux.Handle("/v1/me/", people)
+	mux.Handle("/v1/introspect", people)
 	mux.Handle("/", d.edge.Own("", func(w http.ResponseWriter, _ *http.Request) {
 		edge.Fail(w, &host.Error{Kind: host.NotFound, Public: "no such endpoint"})
 	}))
@@ -68,35 +72,20 @@ func (d *Daemon) ownHandler() http.Handler {
 // visit finds the realm of a request to one of our own endpoints, by the
 // snapshot that it holds until it is released.
 func (d *Daemon) visit(r *http.Request) (login.Visit, error) {
-	for {
-		serving, snapshot := d.serving.Load(), d.pipeline.Acquire()
-		if snapshot != serving.snapshot { // a swap is under way
-			snapshot.Release()
-			continue
-		}
-		request, err := edge.SelfRequest(r, snapshot)
-		if err != nil {
-			snapshot.Release()
-			return login.Visit{}, err
-		}
-		realm := snapshot.RealmFor(request.Host)
-		if realm == nil {
-			snapshot.Release()
-			return login.Visit{}, &host.Error{Kind: host.BadRequest, Public: "unknown_host"}
-		}
-		event := edge.EventOf(r)
-		event.Realm, event.Request = realm.Name, request
-		return login.Visit{Request: request, Realm: serving.realms[realm.Name].login, Event: event, Release: snapshot.Release}, nil
+	serving, snapshot := d.hold()
+	request, err := edge.SelfRequest(r, snapshot)
+	if err != nil {
+		snapshot.Release()
+		return login.Visit{}, err
 	}
-}
-
-func (d *Daemon) adminHandler() http.Handler {
-	return admin.New(admin.Options{
-		Operators: func() admin.Operators { return d.serving.Load().operators },
-		Reload:    d.Reload,
-		Fail:      edge.Fail,
-		Log:       d.log,
-	})
+	realm := snapshot.RealmFor(request.Host)
+	if realm == nil {
+		snapshot.Release()
+		return login.Visit{}, &host.Error{Kind: host.BadRequest, Public: "unknown_host"}
+	}
+	event := edge.EventOf(r)
+	event.Realm, event.Request = realm.Name, request
+	return login.Visit{Request: request, Realm: serving.realms[realm.Name].login, Event: event, Release: snapshot.Release}, nil
 }
 
 func (d *Daemon) telemetryHandler() http.Handler {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/authhost/authhost/host"
+	"github.com/authhost/authhost/host/admin"
 	"github.com/authhost/authhost/host/config"
 	"github.com/authhost/authhost/host/credential"
 	"github.com/authhost/authhost/host/login"
@@ -27,6 +28,7 @@ type realm struct {
 	sessions *session.Store
 	host     *host.Realm
 	login    *login.Realm
+	admin    *admin.Realm
 	cancel   context.CancelFunc
 	ended    chan struct{}
 }
@@ -39,17 +41,17 @@ func (r *realm) stop() {
 
 // makeRealms makes the realms of a configuration, using again those that are
 // as they were.
-func (d *Daemon) makeRealms(c *config.Config, running map[string]*realm) (map[string]*realm, error) {
+func (d *Daemon) makeRealms(c *config.Config, running *assembly, m *nearCache) (map[string]*realm, error) {
 	next := &assembly{realms: make(map[string]*realm, len(c.Realms))}
 	for i, entry := range c.Realms {
-		old := running[entry.Name]
-		if old != nil && reflect.DeepEqual(old.entry, entry) {
+		old := running.realms[entry.Name]
+		if old != nil && m == running.near && reflect.DeepEqual(old.entry, entry) {
 			next.realms[entry.Name] = old
 			continue
 		}
-		r, err := d.makeRealm(entry, old)
+		r, err := d.makeRealm(entry, old, m)
 		if err != nil {
-			for _, r := range next.realmsMissingFrom(&assembly{realms: running}) {
+			for _, r := range next.realmsMissingFrom(running) {
 				r.stop()
 			}
 			key := fmt.Sprintf("realms[%d]", i)
@@ -63,7 +65,7 @@ func (d *Daemon) makeRealms(c *config.Config, running map[string]*realm) (map[st
 	return next.realms, nil
 }
 
-func (d *Daemon) makeRealm(entry config.Realm, old *realm) (*realm, error) {
+func (d *Daemon) makeRealm(entry config.Realm, old *realm, m *nearCache) (*realm, error) {
 	r := &realm{entry: entry, ended: make(chan struct{})}
 	var err error
 	if r.tokens, err = token.New(d.tokenOptions(entry, old)); err != nil {
@@ -73,8 +75,10 @@ func (d *Daemon) makeRealm(entry config.Realm, old *realm) (*realm, error) {
 	for _, i := range entry.Issuers {
 		life = max(life, i.MaxTokenLife+i.Leeway)
 	}
+	fast, through := d.handles(m)
 	if r.sessions, err = session.New(session.Options{
-		Realm: entry.Name, Cache: d.cache, Now: d.now, Logger: d.log, TokenLife: life,
+		Realm: entry.Name, Cache: fast, Through: through, Now: d.now, Logger: d.log, TokenLife: life,
+		MaxSessions: entry.Session.MaxSessions, WhenFull: whenFull[entry.Session.WhenFull],
 		Idle: entry.Session.Idle, Absolute: entry.Session.Absolute, OutliveToken: entry.Session.OutliveToken,
 	}); err != nil {
 		return nil, err
@@ -95,9 +99,10 @@ func (d *Daemon) makeRealm(entry config.Realm, old *realm) (*realm, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.login = &login.Realm{Bearer: bearer, Finder: presented, Tokens: r.tokens, Sessions: r.sessions, Cookie: login.Cookie{
+	r.login = &login.Realm{Bearer: bearer, Finder: presented, Tokens: r.tokens, Sessions: r.sessions.Direct(), Cookie: login.Cookie{
 		Name: entry.Session.Cookie.Name, SameSite: sameSite[entry.Session.Cookie.SameSite], InsecureHTTP: entry.Session.Cookie.InsecureHTTP,
 	}}
+	r.admin = &admin.Realm{Name: entry.Name, AdminRole: entry.Roles.Admin, Finder: finder, Bearer: bearer, Tokens: r.tokens, Sessions: r.sessions.Direct()}
 	r.host = &host.Realm{Name: entry.Name, Hosts: entry.Hosts, Finder: finder, Tokens: r.tokens, Sessions: r.sessions, Revoked: r.sessions}
 
 	ctx, cancel := context.WithCancel(context.Background())
@@ -113,6 +118,11 @@ var sameSite = map[string]http.SameSite{
 	config.SameSiteStrict: http.SameSiteStrictMode,
 	config.SameSiteLax:    http.SameSiteLaxMode,
 	config.SameSiteNone:   http.SameSiteNoneMode,
+}
+
+var whenFull = map[string]session.WhenFull{
+	config.WhenFullEndOldest: session.EndOldest,
+	config.WhenFullRefuse:    session.Refuse,
 }
 
 func (d *Daemon) tokenOptions(entry config.Realm, old *realm) token.Options {

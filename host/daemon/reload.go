@@ -148,7 +148,7 @@ func (d *Daemon) adopt(ctx context.Context, next *assembly) {
 	if old == nil {
 		return
 	}
-	gone := retirement{snapshot: previous, plugins: missingFrom(old.plugins, next.plugins), realms: old.realmsMissingFrom(next)}
+	gone := retirement{snapshot: previous, plugins: missingFrom(old.plugins, next.plugins), realms: old.realmsMissingFrom(next), near: old.nearMissingFrom(next)}
 	select {
 	case d.retired <- gone:
 	case <-ctx.Done():
@@ -162,6 +162,7 @@ type retirement struct {
 	snapshot *host.Snapshot
 	plugins  []*loaded
 	realms   []*realm
+	near     *nearCache // nil: it is still in use, or there was none
 }
 
 // drain closes what was retired, in order: once a snapshot is idle, so is
@@ -190,5 +191,8 @@ func (d *Daemon) close(ctx context.Context, r retirement) {
 	closePlugins(context.WithoutCancel(ctx), d.log, r.plugins)
 	for _, r := range r.realms {
 		r.stop()
+	}
+	if r.near != nil {
+		r.near.stop()
 	}
 }

@@ -20,6 +20,7 @@ type store struct {
 	cache.Driver
 	run      func(ctx context.Context) error // sweeps; nil if there is nothing to do
 	evicting func(ctx context.Context) (bool, error)
+	remote   bool // reads cross a network
 }
 
 // openStore opens the configured driver. A cache that is away is no error.
@@ -34,13 +35,9 @@ func openStore(c *config.Config, d *Daemon) (*store, error) {
 		}
 		return &store{Driver: s, run: s.Run}, nil
 	case config.DriverRedis:
-		var password string
-		if c.Cache.Redis.PasswordFile != "" {
-			secret, err := config.ReadSecret(c.Cache.Redis.PasswordFile)
-			if err != nil {
-				return nil, c.Problem("cache.redis.password_file", err)
-			}
-			password = string(secret)
+		password, err := readPassword(c, "cache.redis.password_file", c.Cache.Redis.PasswordFile)
+		if err != nil {
+			return nil, err
 		}
 		redis.LogTo(d.log)
 		s, err := redis.New(redis.Options{
@@ -50,9 +47,20 @@ func openStore(c *config.Config, d *Daemon) (*store, error) {
 		if err != nil {
 			return nil, c.Problem("cache.redis", err)
 		}
-		return &store{Driver: s, evicting: s.Evicting}, nil
+		return &store{Driver: s, evicting: s.Evicting, remote: true}, nil
+	case config.DriverEtcd:
+		return openEtcd(c, d)
 	}
 	return nil, c.Problem("cache.driver", fmt.Errorf("%s is not known", c.Cache.Driver))
+}
+
+// readPassword reads the password file that key names; empty without one.
+func readPassword(c *config.Config, key, file string) (string, error) {
+	if file == "" {
+		return "", nil
+	}
+	secret, err := config.ReadSecret(file)
+	return string(secret), c.Problem(key, err)
 }
 
 // ready is the readiness check of the cache. One that may evict answers, but

@@ -17,8 +17,12 @@ type Sessions interface {
 	// Create makes a new session of a validated identity and returns its token
 	// and its absolute deadline.
 	Create(ctx context.Context, id *host.Identity) (token string, expires time.Time, err error)
-	// End ends the session of a token; one that is none is nothing to do.
-	End(ctx context.Context, token string) error
+	// End ends the session of a token, and returns what was thought of it until
+	// then; one that is none is nothing to do.
+	End(ctx context.Context, token string) (host.Validation, error)
+	// Rotate gives a session a new token, which ends at the identity's expiry;
+	// the old one counts no more.
+	Rotate(ctx context.Context, token string) (string, *host.Identity, error)
 	// RevokeToken ends one JWT.
 	RevokeToken(ctx context.Context, id *host.Identity) error
 }
@@ -40,13 +44,14 @@ type Visit struct {
 	Release func()      // called once, when the request is answered; may be nil
 }
 
-// note records what was said of a credential, and whom it stands for.
+// note records what was said of a credential, and whom the first of them that
+// names anybody stands for.
 func (v *Visit) note(c host.Credential, judged host.Validation) {
 	if v.Event == nil {
 		return
 	}
 	v.Event.Tried = append(v.Event.Tried, host.Tried{Credential: c, Verdict: judged.Verdict})
-	if judged.Identity != nil {
+	if judged.Identity != nil && v.Event.Decision.Identity == nil {
 		v.Event.Decision.Identity, v.Event.Decision.Credential = judged.Identity, c
 	}
 }
@@ -62,7 +67,7 @@ type Options struct {
 	Now  func() time.Time // nil: the system's clock
 }
 
-// Handlers serves the two endpoints. Its methods may be called concurrently.
+// Handlers serves the endpoints. Its methods may be called concurrently.
 type Handlers struct{ o Options }
 
 // New returns the handlers.
@@ -87,6 +92,13 @@ func (h *Handlers) Login(w http.ResponseWriter, r *http.Request) { h.serve(w, r,
 // cookies stay, what could be ended has ended, and it may be repeated.
 func (h *Handlers) Logout(w http.ResponseWriter, r *http.Request) { h.serve(w, r, h.logout) }
 
+// Refresh is POST /v1/refresh: the answer of a login, with a new token for the
+// session that the first credential present is of, whose deadlines stay; the
+// old token counts no more. 401 when that is no session or does not count, 403
+// when its cookie comes from another site, 503 while the cache does not
+// acknowledge: the old token may then have gone all the same.
+func (h *Handlers) Refresh(w http.ResponseWriter, r *http.Request) { h.serve(w, r, h.refresh) }
+
 func (h *Handlers) serve(w http.ResponseWriter, r *http.Request, answer func(http.ResponseWriter, context.Context, *Visit) error) {
 	w.Header().Set("Cache-Control", "no-store")
 	if r.Method != http.MethodPost {
@@ -107,7 +119,7 @@ func (h *Handlers) serve(w http.ResponseWriter, r *http.Request, answer func(htt
 	}
 }
 
-// entry is the answer to a login.
+// entry is the answer to a login and a refresh.
 type entry struct {
 	Token     string `json:"token"`
 	ExpiresAt string `json:"expires_at"` // RFC 3339, UTC
@@ -132,7 +144,13 @@ func (h *Handlers) login(w http.ResponseWriter, ctx context.Context, v *Visit) e
 	if err != nil {
 		return err
 	}
-	body, err := json.Marshal(entry{token, expires.UTC().Format(time.RFC3339), judged.Identity.UserID})
+	return h.hand(w, v, token, expires, judged.Identity.UserID)
+}
+
+// hand gives the client its new token, in the body, in X-Auth-Token and in the
+// session cookie.
+func (h *Handlers) hand(w http.ResponseWriter, v *Visit, token string, expires time.Time, userID string) error {
+	body, err := json.Marshal(entry{token, expires.UTC().Format(time.RFC3339), userID})
 	if err != nil {
 		return err
 	}

@@ -159,7 +159,7 @@ func TestAttack27_cookie_and_bearer(t *testing.T) {
 // Only POST does anything.
 func TestAttack32_other_methods(t *testing.T) {
 	g := newRig(t)
-	for _, path := range []string{"/v1/login", "/v1/logout"} {
+	for _, path := range []string{"/v1/login", "/v1/refresh", "/v1/logout"} {
 		for _, method := range []string{"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND"} {
 			w := g.call(method, path, "Authorization", "Bearer valid.carol.k1", "Cookie", "__Host-authhost="+alice)
 			if w.Code != 405 || w.Header().Get("Allow") != "POST" || w.Header().Get("Set-Cookie") != "" {

@@ -37,13 +37,20 @@ func (h *Handlers) logout(w http.ResponseWriter, ctx context.Context, v *Visit) 
 func end(ctx context.Context, v *Visit, c host.Credential) error {
 	switch c.Kind {
 	case host.Session:
-		return v.Realm.Sessions.End(ctx, c.Value)
+		judged, err := v.Realm.Sessions.End(ctx, c.Value)
+		if err == nil {
+			v.note(c, judged)
+		}
+		return err
 	case host.JWT:
 		judged, err := v.Realm.Tokens.Validate(ctx, c.Value)
-		if err != nil || judged.Identity == nil {
+		if err != nil {
 			return err
 		}
 		v.note(c, judged)
+		if judged.Identity == nil {
+			return nil
+		}
 		switch judged.Verdict {
 		case host.Valid, host.Expired, host.NotYetValid, host.Revoked, host.BadForm:
 			return v.Realm.Sessions.RevokeToken(ctx, judged.Identity)

@@ -127,3 +127,31 @@ func TestLogoutCrossOrigin(t *testing.T) {
 		}
 	}
 }
+
+// The record of a logout names who logged out.
+func TestLogoutIsRecorded(t *testing.T) {
+	for _, c := range []struct {
+		headers []string
+		user    string // empty: nobody
+		label   string
+		tried   int
+	}{
+		{[]string{"Cookie", "__Host-authhost=" + alice}, "usr_alice", "cookie/session", 1},
+		{[]string{"Authorization", "Bearer " + bob}, "usr_bob", "header/session", 1},
+		{[]string{"Authorization", "Bearer valid.carol.k"}, "usr_carol", "header/jwt", 1},
+		{[]string{"Authorization", "Bearer valid.carol.k", "Cookie", "__Host-authhost=" + alice}, "usr_carol", "header/jwt", 2},
+		{[]string{"Authorization", "Bearer bad_signature.carol.k", "Cookie", "__Host-authhost=" + alice}, "usr_alice", "cookie/session", 2},
+		{[]string{"Cookie", "__Host-authhost=ahs_never"}, "", "", 1},
+		{nil, "", "", 0},
+	} {
+		g := newRig(t)
+		g.call("POST", "/v1/logout", c.headers...)
+		user := ""
+		if id := g.event.Decision.Identity; id != nil {
+			user = id.UserID
+		}
+		if label := g.event.Decision.Credential.Label(); user != c.user || label != c.label || len(g.event.Tried) != c.tried {
+			t.Errorf("%v: recorded as %q by %q, %d tried", c.headers, user, label, len(g.event.Tried))
+		}
+	}
+}

@@ -23,7 +23,7 @@ const (
 
 var start = time.Date(2026, 1, 2, 3, 4, 5, 600_000_000, time.UTC)
 
-// rig is the two handlers between a scripted token room and a session room that
+// rig is the handlers between a scripted token room and a session room that
 // remembers what it was asked.
 type rig struct {
 	t        testing.TB
@@ -38,6 +38,7 @@ type rig struct {
 	down     error     // of the cache
 	keysAway bool
 	opened   int // visits not yet released
+	event    host.Event
 }
 
 func newRig(t testing.TB) *rig {
@@ -55,6 +56,7 @@ func newRig(t testing.TB) *rig {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/v1/login", g.handlers.Login)
+	mux.HandleFunc("/v1/refresh", g.handlers.Refresh)
 	mux.HandleFunc("/v1/logout", g.handlers.Logout)
 	g.server = mux
 	return g
@@ -65,7 +67,8 @@ func (g *rig) open(r *http.Request) (login.Visit, error) {
 		return login.Visit{}, &host.Error{Kind: host.BadRequest, Public: "unknown_host"}
 	}
 	g.opened++
-	return login.Visit{Request: &host.Request{Method: r.Method, Authority: r.Host, Path: r.URL.Path, Header: r.Header},
+	g.event = host.Event{}
+	return login.Visit{Event: &g.event, Request: &host.Request{Method: r.Method, Authority: r.Host, Path: r.URL.Path, Header: r.Header},
 		Realm: g.realm, Release: func() { g.opened-- }}, nil
 }
 
@@ -164,12 +167,31 @@ func (g sessions) Create(_ context.Context, id *host.Identity) (string, time.Tim
 	return token, g.ends, nil
 }
 
-func (g sessions) End(_ context.Context, token string) error {
+func (g sessions) End(_ context.Context, token string) (host.Validation, error) {
 	if g.down != nil {
-		return unavailable(g.down)
+		return host.Validation{}, unavailable(g.down)
+	}
+	user, ok := g.live[token]
+	if !ok {
+		return host.Validation{Verdict: host.Unknown}, nil
 	}
 	delete(g.live, token)
-	return nil
+	return host.Validation{Verdict: host.Valid, Identity: &host.Identity{Realm: realm, Subject: user, UserID: "usr_" + user}}, nil
+}
+
+func (g sessions) Rotate(_ context.Context, token string) (string, *host.Identity, error) {
+	if g.down != nil {
+		return "", nil, unavailable(g.down)
+	}
+	user, ok := g.live[token]
+	if !ok {
+		return "", nil, &host.Error{Kind: host.Unauthenticated, Public: "no valid credential"}
+	}
+	g.made++
+	fresh := fmt.Sprint("ahs_new", g.made)
+	delete(g.live, token)
+	g.live[fresh] = user
+	return fresh, &host.Identity{Realm: realm, Subject: user, UserID: "usr_" + user, Expires: g.ends}, nil
 }
 
 func (g sessions) RevokeToken(_ context.Context, id *host.Identity) error {

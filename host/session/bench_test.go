@@ -81,10 +81,40 @@ func BenchmarkCreate(b *testing.B) {
 				b.Fatal(err)
 			}
 			b.StopTimer()
-			if err := s.End(b.Context(), token); err != nil {
+			if _, err := s.End(b.Context(), token); err != nil {
 				b.Fatal(err)
 			}
 			b.StartTimer()
+		}
+	})
+}
+
+func BenchmarkList(b *testing.B) {
+	onEach(b, func(b *testing.B, s *session.Store, id *host.Identity) {
+		for range 10 {
+			if _, _, err := s.Create(b.Context(), id); err != nil {
+				b.Fatal(err)
+			}
+		}
+		for b.Loop() {
+			if items, _, err := s.List(b.Context(), id.UserID, host.Page{}); err != nil || len(items) != 10 {
+				b.Fatal(items, err)
+			}
+		}
+	})
+}
+
+func BenchmarkEndAll(b *testing.B) {
+	onEach(b, func(b *testing.B, s *session.Store, id *host.Identity) {
+		for range 10 {
+			if _, _, err := s.Create(b.Context(), id); err != nil {
+				b.Fatal(err)
+			}
+		}
+		for b.Loop() {
+			if err := s.EndAll(b.Context(), id.UserID, admin, "test"); err != nil {
+				b.Fatal(err)
+			}
 		}
 	})
 }

@@ -2,16 +2,22 @@
 // them, on a cache.
 //
 // One user is one slot, whose key is the user id. It holds a header (the
-// generation, not_before and flags), one field for each session and one for
-// each JWT that was logged out alone, so that whatever a credential is judged
-// by is read at one moment. A session counts only while it carries the
-// header's generation: logging a user out everywhere is one write of one
-// field, and a session found without its header does not count at all.
+// generation, not_before and flags), one field for each session, one for each
+// session's attributes, and one for each JWT that was logged out alone, so that
+// whatever a credential is judged by is read at one moment. A session counts
+// only while it carries the header's generation: logging a user out everywhere
+// is one write of one field, and a session found without its header does not
+// count at all.
 //
 // Deadlines are stored in what they end and judged by the injected clock; the
 // cache's own expiry comes an hour later and is only a backstop. What the cache
 // cannot answer is an error of kind Unavailable, never a verdict: a cache that
 // is down, or a damaged record, logs nobody out.
+//
+// Every operation is one change of one slot, conditional on what it was judged
+// by. What ended is cleaned up afterwards by the Sweeper of any replica, which
+// finds users by the cache's due-lists: whatever makes work for it puts the
+// user there first.
 //
 // A session keeps what its login said of the user: subject, roles, groups and
 // e-mail address. Roles that change at the issuer count from the next login.

@@ -16,17 +16,22 @@ import (
 // a reader passes over keys that it does not know. Moments are milliseconds
 // since 1970.
 const (
-	headerField   = "h"  // a header
-	sessionField  = "s:" // and the session's public id: a session
-	revokedField  = "r:" // and a JWT's key: until when it must stay revoked
-	generationLen = 16
+	headerField    = "h"  // a header
+	sessionField   = "s:" // and the session's public id: a session
+	attributeField = "a:" // and the session's public id: what it was told to remember, a map of texts
+	revokedField   = "r:" // and a JWT's key: until when it must stay revoked
+	generationLen  = 16
 )
 
-// header is what every credential of its user is judged by.
+// header is what every credential of its user is judged by. Each login and each
+// logout everywhere changes it, so that none of them overlooks another.
 type header struct {
-	Generation []byte `cbor:"1,keyasint"`           // random; sessions carry the one they were made under
-	NotBefore  int64  `cbor:"2,keyasint,omitempty"` // JWTs issued until then do not count
-	Flags      uint64 `cbor:"3,keyasint,omitempty"`
+	Generation []byte    `cbor:"1,keyasint"`           // random; sessions carry the one they were made under
+	NotBefore  int64     `cbor:"2,keyasint,omitempty"` // JWTs issued until then do not count
+	Flags      uint64    `cbor:"3,keyasint,omitempty"`
+	Keep       int64     `cbor:"4,keyasint,omitempty"` // until when NotBefore must be known; 0: for as long as the slot is there
+	Logins     uint64    `cbor:"5,keyasint,omitempty"` // how many there were
+	By         host.Rank `cbor:"6,keyasint,omitempty"` // who deactivated the user
 }
 
 // deactivated is the flag of a user whose credentials do not count and who can
@@ -87,6 +92,18 @@ func decodeSession(b []byte) (*session, error) {
 	return s, nil
 }
 
+// decodeAttributes reads a session's attributes; an empty map if it has none.
+func decodeAttributes(b []byte) (map[string]string, error) {
+	attributes := map[string]string{}
+	if b == nil {
+		return attributes, nil
+	}
+	if err := records.Unmarshal(b, &attributes); err != nil {
+		return nil, fmt.Errorf("attributes: %w", err)
+	}
+	return attributes, nil
+}
+
 // decodeMoment reads the deadline of a revoked JWT; 0 if there is none.
 func decodeMoment(b []byte) (int64, error) {
 	if b == nil {
@@ -111,16 +128,20 @@ func encode(v any) []byte {
 	return b
 }
 
+// deactivated says whether the user is. Only the flag may say so, for it is
+// what older versions know.
+func (h *header) deactivated() bool { return h.Flags&deactivated != 0 }
+
 // ends says whether the header ended a session: by a new generation or a flag.
 func (h *header) ends(s *session) bool {
-	return h.Flags&deactivated != 0 || !bytes.Equal(h.Generation, s.Generation)
+	return h.deactivated() || !bytes.Equal(h.Generation, s.Generation)
 }
 
 // revokes says whether the header ended a JWT: by a flag, or because it was
 // issued before its user was logged out everywhere. The issuer's clock may be
 // ahead by the leeway, and iat is often a whole second.
 func (h *header) revokes(id *host.Identity) bool {
-	if h.Flags&deactivated != 0 {
+	if h.deactivated() {
 		return true
 	}
 	if h.NotBefore == 0 {
@@ -134,10 +155,10 @@ func (h *header) revokes(id *host.Identity) bool {
 func (s *session) deadline() int64 { return min(s.Idle, s.Absolute) }
 
 // identity is whom the session stands for.
-func (s *session) identity(realm string, t *Token) *host.Identity {
+func (s *session) identity(realm, userID, sessionID string) *host.Identity {
 	return &host.Identity{
-		Realm: realm, Issuer: s.Issuer, Subject: s.Subject, UserID: t.UserID, Roles: s.Roles, Groups: s.Groups, Email: s.Email,
-		SessionID: t.SessionID, IssuedAt: time.UnixMilli(s.Created).UTC(), Expires: time.UnixMilli(s.Absolute).UTC(),
+		Realm: realm, Issuer: s.Issuer, Subject: s.Subject, UserID: userID, Roles: s.Roles, Groups: s.Groups, Email: s.Email,
+		SessionID: sessionID, IssuedAt: time.UnixMilli(s.Created).UTC(), Expires: time.UnixMilli(s.Absolute).UTC(),
 	}
 }
 

@@ -22,6 +22,11 @@ const (
 	issuer = "https://idp.example"
 )
 
+var (
+	admin    = host.Actor{Rank: host.RealmAdmin, ID: "usr_admin"}
+	operator = host.Actor{Rank: host.Operator, ID: "root"}
+)
+
 // start is not on a whole second or millisecond, so that rounding shows.
 var start = time.Date(2026, 1, 2, 3, 4, 5, 678_900_000, time.UTC)
 
@@ -30,9 +35,12 @@ var start = time.Date(2026, 1, 2, 3, 4, 5, 678_900_000, time.UTC)
 type spy struct {
 	cache.Driver
 	reads, changes atomic.Int32
+	dues           atomic.Int32
 	failReads      error
 	failChanges    error
+	failDue        error
 	beforeChange   func()
+	loseAck        error // a change is made, and this is what is said of it
 }
 
 func (s *spy) Get(ctx context.Context, slot string, fields ...string) ([][]byte, error) {
@@ -60,16 +68,29 @@ func (s *spy) Change(ctx context.Context, slot string, c cache.Change) (bool, er
 	if s.failChanges != nil {
 		return false, s.failChanges
 	}
-	return s.Driver.Change(ctx, slot, c)
+	applied, err := s.Driver.Change(ctx, slot, c)
+	if s.loseAck != nil {
+		return false, s.loseAck
+	}
+	return applied, err
+}
+
+func (s *spy) PutDue(ctx context.Context, list int, member string, at time.Time) error {
+	s.dues.Add(1)
+	if s.failDue != nil {
+		return s.failDue
+	}
+	return s.Driver.PutDue(ctx, list, member, at)
 }
 
 // house is a store on a cache that the test watches.
 type house struct {
 	*session.Store
-	t      testing.TB
-	clock  *cachetest.Clock
-	memory *memory.Driver
-	spy    *spy
+	t       testing.TB
+	clock   *cachetest.Clock
+	memory  *memory.Driver
+	spy     *spy
+	sweeper *session.Sweeper
 }
 
 func newHouse(t testing.TB, change ...func(*session.Options)) *house {
@@ -85,7 +106,7 @@ func newHouse(t testing.TB, change ...func(*session.Options)) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.Store = s
+	h.Store, h.sweeper = s, newSweeper(t, h.spy, clock)
 	return h
 }
 
@@ -105,6 +126,11 @@ func (h *house) create(id *host.Identity) string {
 		h.t.Fatal(err)
 	}
 	return token
+}
+
+func (h *house) end(token string) error {
+	_, err := h.End(h.t.Context(), token)
+	return err
 }
 
 func (h *house) want(token string, verdict host.Verdict) *host.Identity {
@@ -296,7 +322,7 @@ func TestTouchDoesNotRevive(t *testing.T) {
 	token := h.create(id)
 	h.clock.Pass(time.Hour)
 	h.spy.beforeChange = func() {
-		if err := h.End(t.Context(), token); err != nil {
+		if err := h.end(token); err != nil {
 			t.Error(err)
 		}
 	}
@@ -351,7 +377,7 @@ func TestUnknownTokens(t *testing.T) {
 			if n := h.spy.changes.Load(); n != 0 {
 				t.Errorf("%d writes", n)
 			}
-			if err := h.End(t.Context(), c.token); err != nil {
+			if err := h.end(c.token); err != nil {
 				t.Errorf("End: %v", err)
 			}
 			if n := h.memory.Len(); n != 1 {
@@ -366,6 +392,7 @@ func TestRefusedOptions(t *testing.T) {
 	d := memory.New(nil)
 	for name, o := range map[string]session.Options{
 		"no realm": {Cache: d}, "no cache": {Realm: realm}, "negative": {Realm: realm, Cache: d, Idle: -1},
+		"a negative limit": {Realm: realm, Cache: d, MaxSessions: -1}, "no such answer": {Realm: realm, Cache: d, WhenFull: session.Refuse + 1},
 	} {
 		if _, err := session.New(o); err == nil {
 			t.Errorf("%s: accepted", name)
@@ -383,7 +410,7 @@ func TestForeignIdentity(t *testing.T) {
 	_, err = h.Revoked(t.Context(), id)
 	wantKind(t, err, host.Unavailable)
 	wantKind(t, h.RevokeToken(t.Context(), id), host.Unavailable)
-	wantKind(t, h.EndAll(t.Context(), id.UserID), host.Unavailable)
+	wantKind(t, h.EndAll(t.Context(), id.UserID, admin, "test"), host.Unavailable)
 	if h.memory.Len() != 0 {
 		t.Error("a slot was made")
 	}

@@ -74,6 +74,16 @@ func ParseToken(token string) (Token, error) {
 	}, nil
 }
 
+// isSessionID says whether id has the form of a session's public id.
+func isSessionID(id string) bool {
+	text, ok := strings.CutPrefix(id, IDPrefix)
+	if !ok || len(text) != publicChars {
+		return false
+	}
+	_, err := tokenEncoding.DecodeString(text) // no character has spare bits
+	return err == nil && !strings.ContainsAny(text, "\r\n")
+}
+
 // matches says, in constant time, whether this token's secret is the one whose
 // SHA-256 was stored.
 func (t *Token) matches(stored []byte) bool {

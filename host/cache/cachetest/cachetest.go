@@ -20,11 +20,14 @@ type Store struct {
 	// Pass lets time pass on that clock: by moving it, or by waiting where the
 	// clock is a server's.
 	Pass func(time.Duration)
+	// Interrupt cuts every watch of the store off; nil if nothing can. It is
+	// called once, when a watch is known to be ready.
+	Interrupt func()
 }
 
 // step is the unit in which the suite lets time pass; long beside what a
 // server's answer takes, short beside a person's patience.
-const step = 300 * time.Millisecond
+const step = 500 * time.Millisecond
 
 // Run runs the whole suite. open is called once for each part and returns an
 // empty store, which it closes by t.Cleanup.
@@ -45,6 +48,23 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"Cancelled", cancelled},
 		{"Ownership", ownership},
 		{"LargeSlot", largeSlot},
+		{"Add", add},
+		{"AddToWhatIsNoNumber", addToWhatIsNoNumber},
+		{"AddExpiry", addExpiry},
+		{"Due", due},
+		{"DueMembers", dueMembers},
+		{"DueLease", dueLease},
+		{"DuePutWhileLeased", duePutWhileLeased},
+		{"DueInvalid", dueInvalid},
+		{"List", list},
+		{"ListExpiry", listExpiry},
+		{"Watch", watch},
+		{"WatchEnds", watchEnds},
+		{"WatchInterrupted", watchInterrupted},
+		{"HammerAdd", hammerAdd},
+		{"HammerDue", hammerDue},
+		{"HammerList", hammerList},
+		{"HammerWatch", hammerWatch},
 		{"HammerCounter", hammerCounter},
 		{"HammerFirst", hammerFirst},
 		{"HammerSnapshot", hammerSnapshot},
@@ -183,6 +203,21 @@ func cancelled(t *testing.T, s Store) {
 	if applied, err := s.A.Change(ctx, "slot", cache.Change{Delete: []string{"a"}}); err == nil || applied {
 		t.Errorf("Change = %v, %v, want an error", applied, err)
 	}
+	if n, err := s.A.Add(ctx, "slot", "n", 1, s.Now().Add(time.Hour)); err == nil {
+		t.Errorf("Add = %d without error", n)
+	}
+	if s.A.PutDue(ctx, 0, "slot", s.Now()) == nil {
+		t.Error("PutDue without error")
+	}
+	if members, err := s.A.LeaseDue(ctx, 0, s.Now(), s.Now().Add(time.Hour), 1); err == nil {
+		t.Errorf("LeaseDue = %q without error", members)
+	}
+	if s.A.DropDue(ctx, 0, "slot", s.Now()) == nil {
+		t.Error("DropDue without error")
+	}
+	if slots, _, err := s.A.List(ctx, "", 10); err == nil {
+		t.Errorf("List = %q without error", slots)
+	}
 	if s.A.Ping(ctx) == nil {
 		t.Error("Ping without error")
 	}
@@ -205,18 +240,6 @@ func ownership(t *testing.T, s Store) {
 	}
 	delete(all, "a") // the map, unlike the values, is the caller's
 	want(t, s.A, "slot", map[string][]byte{"a": []byte("abc"), "b": []byte("abc")})
-}
-
-func largeSlot(t *testing.T, s Store) {
-	fields := map[string][]byte{}
-	for i := range 300 {
-		fields[fmt.Sprintf("f%03d", i)] = bytes.Repeat([]byte{byte(i)}, 1000+i)
-	}
-	put(t, s, s.A, "slot", fields)
-	want(t, s.B, "slot", fields)
-	if got := get(t, s.B, "slot", "f000", "f299"); !bytes.Equal(got[0], fields["f000"]) || !bytes.Equal(got[1], fields["f299"]) {
-		t.Error("Get of two fields of a large slot differs")
-	}
 }
 
 // get, put, change and want do one thing each and stop the test on an error.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -61,6 +62,37 @@ func hammerCounter(t *testing.T, s Store) {
 	}
 }
 
+// hammerAdd adds to the same number from many goroutines: every sum is given
+// to one of them.
+func hammerAdd(t *testing.T, s Store) {
+	var mu sync.Mutex
+	var sums []int64
+	var wg sync.WaitGroup
+	for g := range hammers {
+		d := s.handle(g)
+		wg.Go(func() {
+			for range blows {
+				n, err := d.Add(t.Context(), "slot", "n", 1, s.Now().Add(time.Hour))
+				if err != nil {
+					t.Errorf("Add: %v", err)
+					return
+				}
+				mu.Lock()
+				sums = append(sums, n)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	slices.Sort(sums)
+	for i, n := range sums {
+		if n != int64(i+1) {
+			t.Fatalf("the sum after %d additions is %d", i+1, n)
+		}
+	}
+	want(t, s.B, "slot", map[string][]byte{"n": fmt.Append(nil, hammers*blows)})
+}
+
 // hammerFirst lets many goroutines make the same slot at once, if it is
 // absent: one of them does, and its value is what stays.
 func hammerFirst(t *testing.T, s Store) {
@@ -98,6 +130,7 @@ func hammerSnapshot(t *testing.T, s Store) {
 	put(t, s, s.A, "slot", map[string][]byte{"x": number(0), "y": number(0)})
 	stop := make(chan struct{})
 	var readers sync.WaitGroup
+	defer func() { close(stop); readers.Wait() }() // also when a change fails
 	for g := range hammers / 2 {
 		d := s.handle(g)
 		readers.Go(func() {
@@ -138,8 +171,6 @@ func hammerSnapshot(t *testing.T, s Store) {
 			t.Errorf("after change %d was acknowledged, %x is read", i+1, got)
 		}
 	}
-	close(stop)
-	readers.Wait()
 }
 
 func (s Store) handle(i int) cache.Driver {

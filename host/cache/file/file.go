@@ -8,10 +8,8 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/authhost/authhost/host/cache"
@@ -36,7 +34,10 @@ type Options struct {
 type Driver struct {
 	o            Options
 	root, format string // DIR/slots, and its file format
-	locks        [shards]chan struct{}
+	turns        [shards]turn
+	due          string // DIR/due
+	dueTurns     [cache.DueLists]turn
+	journal      journal
 	sweep        sweeper
 }
 
@@ -62,11 +63,15 @@ func Open(o Options) (*Driver, error) {
 	o.SweepInterval = either(o.SweepInterval, 10*time.Second)
 	o.SweepRows = either(o.SweepRows, 2000)
 	o.SweepTime = either(o.SweepTime, 200*time.Millisecond)
-	d := &Driver{o: o, root: filepath.Join(o.Dir, "slots")}
+	d := &Driver{o: o, root: filepath.Join(o.Dir, "slots"), due: filepath.Join(o.Dir, "due")}
 	d.format = filepath.Join(d.root, formatFile)
-	for i := range d.locks {
-		d.locks[i] = make(chan struct{}, 1)
+	for i := range d.turns {
+		d.turns[i] = make(turn, 1)
 	}
+	for i := range d.dueTurns {
+		d.dueTurns[i] = make(turn, 1)
+	}
+	d.journal = journal{dir: filepath.Join(o.Dir, "journal"), turn: make(turn, 1)}
 	if err := d.prepare(); err != nil {
 		return nil, fmt.Errorf("cache file: %w", err)
 	}
@@ -83,17 +88,19 @@ func either[T comparable](given, otherwise T) T {
 
 // prepare makes the directory a store, or finds that it is one of this format.
 func (d *Driver) prepare() error {
-	if err := os.MkdirAll(d.root, 0o700); err != nil {
-		return err
-	}
-	if err := os.Chmod(d.root, 0o700); err != nil {
-		return err
+	for _, dir := range []string{d.root, d.due, d.journal.dir} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+		if err := os.Chmod(dir, 0o700); err != nil {
+			return err
+		}
 	}
 	err := d.there()
-	if !errors.Is(err, fs.ErrNotExist) {
-		return err
+	if errors.Is(err, fs.ErrNotExist) {
+		err = d.write(d.root, formatFile, []byte(formatLine))
 	}
-	if err := d.write(d.root, formatFile, []byte(formatLine)); err != nil {
+	if err != nil {
 		return err
 	}
 	return syncDir(d.o.Dir)
@@ -146,88 +153,6 @@ func (d *Driver) Ping(ctx context.Context) error {
 
 // Close implements cache.Driver. No file is open between two calls.
 func (d *Driver) Close() error { return nil }
-
-// Change implements cache.Driver. It returns once the change is on disk.
-func (d *Driver) Change(ctx context.Context, slot string, c cache.Change) (bool, error) {
-	if err := c.Check(slot); err != nil {
-		return false, err
-	}
-	shard, name := d.place(slot)
-	unlock, err := d.lock(ctx, shard)
-	if err != nil {
-		return false, fmt.Errorf("cache file: lock of shard %s: %w", filepath.Base(d.dir(shard)), err)
-	}
-	defer unlock()
-	r, err := d.load(ctx, slot)
-	if err != nil {
-		return false, err
-	}
-	fields, expires := map[string][]byte{}, cache.Millis(c.Expires)
-	if r != nil {
-		fields, expires = r.all(), max(expires, r.Expires)
-	}
-	if !c.Holds(fields) {
-		return false, nil
-	}
-	changed := c.Apply(fields)
-	changed = changed || r != nil && expires != r.Expires
-	if err := d.store(shard, name, slot, expires, fields, changed); err != nil {
-		return false, fmt.Errorf("cache file: slot %s: %w", name, err)
-	}
-	return true, nil
-}
-
-// store puts a changed slot on disk. Where nothing changed it still syncs the
-// directory: who wrote what was found may have been killed before it did.
-func (d *Driver) store(shard byte, name, slot string, expires int64, fields map[string][]byte, changed bool) error {
-	dir := d.dir(shard)
-	if changed && len(fields) > 0 {
-		b, err := encode(slot, expires, fields)
-		if err != nil {
-			return err
-		}
-		return d.write(dir, name, b)
-	}
-	if changed {
-		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return syncDir(dir)
-}
-
-// write makes a file in one step that a crash cannot split.
-func (d *Driver) write(dir, name string, content []byte) (err error) {
-	temporary := filepath.Join(dir, newPrefix+strconv.FormatUint(rand.Uint64(), 16))
-	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	if err == nil {
-		err = os.Rename(temporary, filepath.Join(dir, name))
-	}
-	if err != nil {
-		_ = os.Remove(temporary) // the sweeper tries again
-		return err
-	}
-	return syncDir(dir)
-}
-
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
-}
 
 // errOtherSlot is a file under a name that is not its slot's.
 var errOtherSlot = errors.New("the file holds another slot")

@@ -44,10 +44,10 @@ func pathOf(dir, slot string) string {
 	return filepath.Join(dir, "slots", name[:2], name)
 }
 
-// filesBelow lists every file that is not a lock or the format.
+// filesBelow lists every file of the slots that is not a lock or the format.
 func filesBelow(t *testing.T, dir string) (names []string) {
 	t.Helper()
-	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+	err := filepath.WalkDir(filepath.Join(dir, "slots"), func(path string, e fs.DirEntry, err error) error {
 		if err == nil && !e.IsDir() && e.Name() != "lock" && e.Name() != "format" {
 			names = append(names, e.Name())
 		}
@@ -59,11 +59,30 @@ func filesBelow(t *testing.T, dir string) (names []string) {
 	return names
 }
 
+// restoreJournal puts a copy in the place of the journal's first file, as who
+// restores a directory does.
+func restoreJournal(t *testing.T, dir string) {
+	t.Helper()
+	path := filepath.Join(dir, "journal", "1")
+	b, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(path+".copy", b, 0o600)
+	}
+	if err == nil {
+		err = os.Rename(path+".copy", path)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestConformance(t *testing.T) {
 	cachetest.Run(t, func(t *testing.T) cachetest.Store {
-		clock, dir := cachetest.NewClock(start), t.TempDir()
-		return cachetest.Store{A: open(t, file.Options{Dir: dir, Now: clock.Now}), B: open(t, file.Options{Dir: dir, Now: clock.Now}),
-			Now: clock.Now, Pass: clock.Pass}
+		clock := cachetest.NewClock(start)
+		dir := t.TempDir()
+		o := file.Options{Dir: dir, Now: clock.Now, LockTimeout: time.Minute}
+		return cachetest.Store{A: open(t, o), B: open(t, o),
+			Now: clock.Now, Pass: clock.Pass, Interrupt: func() { restoreJournal(t, dir) }}
 	})
 }
 
@@ -89,6 +108,12 @@ func TestAttack33_key_as_file_name(t *testing.T) {
 			t.Errorf("delete %.30q: %v", slot, err)
 		}
 		put(t, d, slot, slot, time.Now().Add(time.Hour))
+		if err := d.PutDue(t.Context(), 0, slot, time.Now()); err != nil {
+			t.Errorf("PutDue %.30q: %v", slot, err)
+		}
+		if _, _, err := d.List(t.Context(), slot, 1); err == nil && slot != "" {
+			t.Errorf("List goes on from %.30q", slot)
+		}
 	}
 	if b, err := os.ReadFile(victim); err != nil || string(b) != "victim" {
 		t.Errorf("a file outside the store is %q, %v", b, err)
@@ -101,11 +126,20 @@ func TestAttack33_key_as_file_name(t *testing.T) {
 			t.Errorf("file %q in the store", name)
 		}
 	}
+	for _, path := range dueFiles(t, dir) {
+		if !dueName.MatchString(filepath.Base(path)) {
+			t.Errorf("file %q in a due-list", path)
+		}
+	}
 }
 
 func TestModes(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "cache")
-	put(t, open(t, file.Options{Dir: dir}), "slot", "secret", time.Now().Add(time.Hour))
+	d := open(t, file.Options{Dir: dir})
+	put(t, d, "slot", "secret", time.Now().Add(time.Hour))
+	if err := d.PutDue(t.Context(), 0, "slot", time.Now()); err != nil {
+		t.Fatal(err)
+	}
 	seen := 0
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
@@ -125,8 +159,9 @@ func TestModes(t *testing.T) {
 		seen++
 		return nil
 	})
-	if err != nil || seen != 6 {
-		t.Errorf("walked %d entries, %v, want 6: cache, slots, format, a shard, its lock, the slot", seen, err)
+	if err != nil || seen != 14 {
+		t.Errorf("walked %d entries, %v, want 14: cache, slots, format, a shard, its lock, the slot, "+
+			"journal, its lock, its file, due, a list, its lock, a part of it, a member", seen, err)
 	}
 }
 
@@ -200,6 +235,12 @@ func TestStoreGone(t *testing.T) {
 			c := cache.Change{Put: []cache.Field{{Name: "b"}}, Expires: time.Now().Add(time.Hour)}
 			if applied, err := d.Change(t.Context(), "slot", c); err == nil || applied {
 				t.Errorf("Change = %v without error", applied)
+			}
+			if n, err := d.Add(t.Context(), "slot", "n", 1, time.Now().Add(time.Hour)); err == nil {
+				t.Errorf("Add = %d without error", n)
+			}
+			if slots, _, err := d.List(t.Context(), "", 10); err == nil {
+				t.Errorf("List = %q without error", slots)
 			}
 			if d.Ping(t.Context()) == nil {
 				t.Error("Ping without error")

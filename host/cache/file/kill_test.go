@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -41,7 +42,8 @@ func TestMain(m *testing.M) {
 
 // writeUntilKilled is the writer: in every lane it takes a slot from one state
 // to the next, and says so once that is acknowledged; in between it adds one to
-// a counter that all processes share.
+// two counters that all processes share, by compare-and-put and by Add, and
+// puts a member on a due-list.
 func writeUntilKilled(dir, name string) error {
 	d, err := file.Open(file.Options{Dir: dir, LockTimeout: time.Minute})
 	if err != nil {
@@ -87,6 +89,17 @@ func writeLane(d *file.Driver, slot string) error {
 			}
 			fmt.Println("shared\t1")
 		}
+		if n%3 == 0 {
+			if _, err := d.Add(ctx, "shared", "sum", 1, expires); err != nil {
+				return err
+			}
+			fmt.Println("sum\t1")
+			member := fmt.Sprint(slot, " ", n)
+			if err := d.PutDue(ctx, 0, member, start); err != nil {
+				return err
+			}
+			fmt.Print("due ", member, "\t1\n")
+		}
 	}
 }
 
@@ -125,23 +138,32 @@ func decode(b []byte) uint64 {
 
 // Writers are killed in the middle of their work, again and again: whatever
 // they had acknowledged is there, what they had deleted is gone, what they were
-// at is there as a whole or not at all, and no addition to the shared counter
-// is lost.
+// at is there as a whole or not at all, no addition to the shared counters and
+// no member of the due-list is lost, and a watch has told of it all.
 func TestKilledWriters(t *testing.T) {
 	dir := t.TempDir()
 	d := open(t, file.Options{Dir: dir, SweepRows: 1 << 20, SweepTime: time.Hour})
-	acknowledged, leftovers := map[string]uint64{}, 0
+	acknowledged, due, leftovers := map[string]uint64{}, map[string]bool{}, 0
+	var watched mirror
+	watching(t, d, func(slot string) { watched.read(t, d, slot) })
 	for round := range *rounds {
 		for slot, n := range killRound(t, dir) {
-			if slot == "shared" {
+			if member, ok := strings.CutPrefix(slot, "due "); ok {
+				due[member] = true
+				continue
+			}
+			if counter(slot) {
 				n += acknowledged[slot]
 			}
 			acknowledged[slot] = n
 		}
+		now := start.Add(time.Duration(round) * time.Minute)
+		checkDue(t, d, due, now, now.Add(time.Minute))
 		for slot, n := range acknowledged {
-			if slot == "shared" {
+			if counter(slot) {
 				continue
 			}
+			eventually(t, "the last change of "+slot+" was told", func() bool { return watched.holds(t, d, slot) })
 			all, err := d.All(t.Context(), slot)
 			if err != nil {
 				t.Fatalf("round %d: %s: %v", round, slot, err)
@@ -154,13 +176,15 @@ func TestKilledWriters(t *testing.T) {
 				t.Errorf("round %d: %s is not what state %d is", round, slot, got)
 			}
 		}
-		v, err := d.Get(t.Context(), "shared", "count")
+		v, err := d.Get(t.Context(), "shared", "count", "sum")
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
-		n, most := decode(v[0]), acknowledged["shared"]+uint64((round+1)*writers*lanes)
-		if n < acknowledged["shared"] || n > most {
-			t.Errorf("round %d: %d were counted, acknowledged were %d, begun at most %d", round, n, acknowledged["shared"], most)
+		summed, _ := strconv.ParseUint(string(v[1]), 10, 64)
+		for name, n := range map[string]uint64{"shared": decode(v[0]), "sum": summed} {
+			if most := acknowledged[name] + uint64((round+1)*writers*lanes); n < acknowledged[name] || n > most {
+				t.Errorf("round %d: %s is %d, acknowledged were %d, begun at most %d", round, name, n, acknowledged[name], most)
+			}
 		}
 		removed, err := d.Sweep(t.Context())
 		if err != nil {
@@ -168,8 +192,8 @@ func TestKilledWriters(t *testing.T) {
 		}
 		leftovers += removed
 	}
-	if len(acknowledged) != writers*lanes+1 {
-		t.Errorf("%d slots were written, want %d", len(acknowledged), writers*lanes+1)
+	if len(acknowledged) != writers*lanes+2 || len(due) == 0 {
+		t.Errorf("%d slots and counters were written, want %d, and %d members put", len(acknowledged), writers*lanes+2, len(due))
 	}
 	for _, name := range filesBelow(t, dir) {
 		if strings.HasPrefix(name, "new-") {
@@ -178,6 +202,9 @@ func TestKilledWriters(t *testing.T) {
 	}
 	t.Logf("%d kills, %d changes acknowledged, %d cut in mid-write", *rounds*writers, sum(acknowledged), leftovers)
 }
+
+// counter says whether a line of a writer's is one more of something.
+func counter(line string) bool { return line == "shared" || line == "sum" }
 
 func sum(m map[string]uint64) (total uint64) {
 	for _, n := range m {
@@ -212,7 +239,7 @@ func killRound(t *testing.T, dir string) map[string]uint64 {
 				var n uint64
 				fmt.Sscan(number, &n)
 				mu.Lock()
-				if slot == "shared" {
+				if counter(slot) {
 					n += acknowledged[slot]
 				}
 				acknowledged[slot] = n

@@ -11,37 +11,47 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lock keeps every other goroutine and process from changing a shard until
+// turn is held by the goroutine of this process that has a directory's lock.
+type turn chan struct{}
+
+// lock is a directory's lock, held.
+type lock struct {
+	f    *os.File
+	turn turn
+}
+
+func (l *lock) unlock() {
+	l.f.Close() // which unlocks
+	<-l.turn
+}
+
+// lock keeps every other goroutine and process from changing a directory until
 // unlock is called. It waits no longer than the context or LockTimeout allow:
 // a process that was stopped while it held a lock must not stop the others for
 // ever.
-func (d *Driver) lock(ctx context.Context, shard byte) (unlock func(), err error) {
+func (d *Driver) lock(ctx context.Context, turn turn, dir string) (*lock, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.o.LockTimeout)
 	defer cancel()
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	turn := d.locks[shard]
 	select {
 	case turn <- struct{}{}:
 	case <-ctx.Done():
 		return nil, fmt.Errorf("waited in vain for this process: %w", ctx.Err())
 	}
-	f, err := d.openLock(shard)
+	f, err := openLock(dir)
 	if err != nil {
 		<-turn
 		return nil, err
 	}
-	release := func() {
-		f.Close() // which unlocks
-		<-turn
-	}
+	l := &lock{f: f, turn: turn}
 	err = flock(f, unix.LOCK_EX|unix.LOCK_NB)
 	if err == nil {
-		return release, nil
+		return l, nil
 	}
 	if !errors.Is(err, unix.EWOULDBLOCK) {
-		release()
+		l.unlock()
 		return nil, err
 	}
 	// Held by another process. The kernel queues us, which no context can end,
@@ -52,23 +62,22 @@ func (d *Driver) lock(ctx context.Context, shard byte) (unlock func(), err error
 	select {
 	case err := <-locked:
 		if err != nil {
-			release()
+			l.unlock()
 			return nil, err
 		}
-		return release, nil
+		return l, nil
 	case <-ctx.Done():
 		go func() {
 			<-locked
-			release()
+			l.unlock()
 		}()
 		return nil, fmt.Errorf("waited in vain for another process: %w", ctx.Err())
 	}
 }
 
-// openLock opens a shard's lock file, and makes the shard if this is its first
-// change.
-func (d *Driver) openLock(shard byte) (*os.File, error) {
-	dir := d.dir(shard)
+// openLock opens a directory's lock file, and makes the directory, though not
+// the one above it, if this is its first change.
+func openLock(dir string) (*os.File, error) {
 	open := func() (*os.File, error) {
 		// Open for writing because NFS locks nothing else exclusively.
 		return os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
@@ -77,13 +86,18 @@ func (d *Driver) openLock(shard byte) (*os.File, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return f, err
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, err
-	}
-	if err := syncDir(d.root); err != nil {
+	if err := mkdir(dir); err != nil {
 		return nil, err
 	}
 	return open()
+}
+
+// mkdir makes a directory that is there after a crash, unless it is there.
+func mkdir(dir string) error {
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(filepath.Dir(dir))
 }
 
 // flock is the system call, begun again when a signal interrupts it.

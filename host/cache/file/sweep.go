@@ -125,11 +125,11 @@ func (d *Driver) sweepFiles(ctx context.Context, shard byte, names []string) (re
 	}
 	waiting, cancel := context.WithTimeout(ctx, turnWithin)
 	defer cancel()
-	unlock, err := d.lock(waiting, shard)
+	l, err := d.lockShard(waiting, shard)
 	if err != nil {
 		return 0, errors.Join(problems...) // busy: the next round will do
 	}
-	defer unlock()
+	defer l.unlock()
 	for _, name := range dead {
 		if ok, _ := d.dead(shard, name); !ok {
 			continue

@@ -19,6 +19,10 @@ type Driver struct {
 
 	mu    sync.RWMutex
 	slots map[string]*slot
+	due   [cache.DueLists]map[string]cache.Due
+
+	watching sync.Mutex
+	watchers map[*watcher]struct{}
 }
 
 // slot holds values that are never changed, only replaced.
@@ -33,7 +37,11 @@ func New(now func() time.Time) *Driver {
 	if now == nil {
 		now = time.Now
 	}
-	return &Driver{now: now, slots: map[string]*slot{}}
+	d := &Driver{now: now, slots: map[string]*slot{}, watchers: map[*watcher]struct{}{}}
+	for i := range d.due {
+		d.due[i] = map[string]cache.Due{}
+	}
+	return d
 }
 
 // Get implements cache.Driver.
@@ -75,6 +83,36 @@ func (d *Driver) Change(ctx context.Context, key string, c cache.Change) (bool, 
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
+	applied := false
+	err := d.update(key, c.Expires, func(fields map[string][]byte) (bool, error) {
+		if applied = c.Holds(fields); applied {
+			c.Apply(fields)
+		}
+		return applied, nil
+	})
+	return applied, err
+}
+
+// Add implements cache.Driver.
+func (d *Driver) Add(ctx context.Context, key, field string, delta int64, expires time.Time) (sum int64, err error) {
+	if err := cache.CheckAdd(key, field, expires); err != nil {
+		return 0, err
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	err = d.update(key, expires, func(fields map[string][]byte) (bool, error) {
+		n, kept, err := cache.Sum(fields[field], delta)
+		if err == nil {
+			fields[field], sum = kept, n
+		}
+		return err == nil, err
+	})
+	return sum, err
+}
+
+// update makes one change of a slot and tells the watchers.
+func (d *Driver) update(key string, expires time.Time, change func(fields map[string][]byte) (bool, error)) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.sweep()
@@ -82,17 +120,17 @@ func (d *Driver) Change(ctx context.Context, key string, c cache.Change) (bool, 
 	if s == nil {
 		s = &slot{fields: map[string][]byte{}}
 	}
-	if !c.Holds(s.fields) {
-		return false, nil
+	if ok, err := change(s.fields); !ok || err != nil {
+		return err
 	}
-	c.Apply(s.fields)
-	s.expires = max(s.expires, cache.Millis(c.Expires))
+	s.expires = max(s.expires, cache.Millis(expires))
 	if len(s.fields) == 0 {
 		delete(d.slots, key)
 	} else {
 		d.slots[key] = s
 	}
-	return true, nil
+	d.tell(key)
+	return nil
 }
 
 // Ping implements cache.Driver.

@@ -1,10 +1,11 @@
--- KEYS[1] is the slot. ARGV: its deadline in milliseconds since 1970 (0: leave
--- as it is), whether to write even where nothing changes ("1": replication is
--- waited for), and how many conditions, puts and deletes follow: (name,
--- "1" or "0" for present, value), (name, value), (name).
-local slot, expires, touch = KEYS[1], ARGV[1], ARGV[2]
-local conditions, puts, deletes = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local at = 6
+-- KEYS[1] is the slot. ARGV: the channel on which changes are told, the slot's
+-- deadline in milliseconds since 1970 (0: leave as it is), whether to write
+-- even where nothing changes ("1": replication is waited for), and how many
+-- conditions, puts and deletes follow: (name, "1" or "0" for present, value),
+-- (name, value), (name).
+local slot, channel, expires, touch = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+local conditions, puts, deletes = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local at = 7
 for _ = 1, conditions do
   local now = redis.call('HGET', slot, ARGV[at])
   if ARGV[at + 1] == '1' then
@@ -14,6 +15,9 @@ for _ = 1, conditions do
   end
   at = at + 3
 end
+-- Nobody hears of it before the script is through; not to be allowed to tell
+-- is an error before anything is written.
+if puts + deletes > 0 then redis.call('PUBLISH', channel, slot) end
 for _ = 1, puts do
   redis.call('HSET', slot, ARGV[at], ARGV[at + 1])
   at = at + 2

@@ -1,7 +1,6 @@
 package redis_test
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -15,57 +14,56 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
-
-	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/authhost/authhost/host/cache/cachetest"
 	"github.com/authhost/authhost/host/cache/redis"
 )
 
-func conformance(t *testing.T, s *server, o redis.Options) {
+func conformance(t *testing.T, all servers, o redis.Options) {
 	part := 0
 	cachetest.Run(t, func(t *testing.T) cachetest.Store {
 		part++
 		o.Prefix = fmt.Sprint("part", part, ":") // an empty store for each
-		return cachetest.Store{A: connect(t, o), B: connect(t, o), Now: time.Now, Pass: time.Sleep}
+		o.CallTimeout = patient
+		return cachetest.Store{A: connect(t, o), B: connect(t, o), Now: time.Now, Pass: time.Sleep, Interrupt: all.cutWatches}
 	})
 }
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	t.Run("node", func(t *testing.T) {
 		t.Parallel()
 		s := serve(t)
-		conformance(t, s, redis.Options{Addrs: []string{s.addr}, DB: 3})
+		conformance(t, servers{s}, redis.Options{Addrs: []string{s.addr}, DB: 3})
 	})
 	t.Run("replicas", func(t *testing.T) {
 		t.Parallel()
 		s := serve(t, "--repl-diskless-sync-delay", "0")
-		host, port, _ := net.SplitHostPort(s.addr)
-		replica := serve(t, "--replicaof", host+" "+port)
-		until(t, "the replica is connected", func(context.Context) bool { return strings.Contains(replica.do("info"), "master_link_status:up") })
-		conformance(t, s, redis.Options{Addrs: []string{s.addr}, WaitReplicas: 1})
+		replicaOf(t, s)
+		conformance(t, servers{s}, redis.Options{Addrs: []string{s.addr}, WaitReplicas: 1})
 	})
-	t.Run("sentinel", func(t *testing.T) {
+	t.Run("sentinel of three", func(t *testing.T) {
 		t.Parallel()
-		s := serve(t)
-		conformance(t, s, redis.Options{Addrs: []string{sentinel(t, s).addr}, MasterName: "main"})
+		s := serve(t, "--repl-diskless-sync-delay", "0")
+		replicaOf(t, s)
+		conformance(t, servers{s}, redis.Options{Addrs: sentinels(t, s, 3).addrs(), MasterName: "main", WaitReplicas: 1})
 	})
-	t.Run("cluster", func(t *testing.T) {
+	t.Run("cluster of three", func(t *testing.T) {
 		t.Parallel()
-		s := clusterOfOne(t)
-		conformance(t, s, redis.Options{Addrs: []string{s.addr}, Cluster: true})
+		all := cluster(t, 3)
+		conformance(t, all, redis.Options{Addrs: all.addrs()[:1], Cluster: true})
 	})
 	t.Run("tls and acl", func(t *testing.T) {
 		t.Parallel()
 		s, config := serveTLS(t)
-		conformance(t, s, redis.Options{Addrs: []string{s.addr}, TLS: true, TLSConfig: config, Username: "authhost", Password: "correct horse"})
+		conformance(t, servers{s}, redis.Options{Addrs: []string{s.addr}, TLS: true, TLSConfig: config, Username: "authhost", Password: "correct horse"})
 	})
 }
 
-// serveTLS starts a server that speaks TLS alone and knows one user.
+// serveTLS starts a server that speaks TLS alone. Its user "authhost" may do
+// what the driver needs and no more; the test has another.
 func serveTLS(t *testing.T) (*server, *tls.Config) {
 	t.Helper()
 	dir := t.TempDir()
@@ -96,13 +94,18 @@ func serveTLS(t *testing.T) (*server, *tls.Config) {
 	config := &tls.Config{RootCAs: roots}
 
 	port := freePort(t)
-	s := &server{t: t, addr: "127.0.0.1:" + port, dir: dir}
-	s.args = []string{"--port", "0", "--tls-port", port, "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--tls-auth-clients", "no",
+	s := newServer(t, port)
+	s.with.TLSConfig, s.with.Username, s.with.Password = config, "tester", "battery staple"
+	s.args = []string{"--port", "0", "--tls-port", port, "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--tls-auth-clients", "no",
 		"--tls-cert-file", certFile, "--tls-key-file", keyFile, "--tls-ca-cert-file", certFile,
-		"--user", "default", "off", "--user", "authhost", "on", fmt.Sprintf("#%x", sha256.Sum256([]byte("correct horse"))), "~part*",
-		"-@all", "+@connection", "+@hash", "+@scripting", "+pexpireat", "+pexpiretime"}
+		"--user", "default", "off", "--user", "tester", "on", password("battery staple"), "+@all",
+		"--user", "authhost", "on", password("correct horse"), "~part*", "&part*", "-@all", "+@connection", "+@hash", "+@sortedset",
+		"+@scripting", "+pexpireat", "+pexpiretime", "+publish", "+subscribe", "+scan", "+info"}
 	t.Cleanup(s.kill)
 	s.start()
-	s.wait(goredis.Options{Addr: s.addr, TLSConfig: config, Username: "authhost", Password: "correct horse", Protocol: 2})
+	s.wait()
 	return s, config
 }
+
+// password writes a password as an ACL file does.
+func password(p string) string { return fmt.Sprintf("#%x", sha256.Sum256([]byte(p))) }

@@ -12,11 +12,28 @@
 // error: it may have been made, and may be repeated. Writes are never sent
 // twice by themselves, so "not applied" is always the truth.
 //
+// Due-lists are sorted sets under PREFIXdue:{NN}. That a member was put is as
+// firm as a change; that it was given out or dropped may be lost in a failover,
+// and it is given out again.
+//
+// Each change is published on the channel PREFIXchanged by the script that makes
+// it. A watch subscribes at every master, and ends at the first sign that one of
+// the subscriptions was cut, instead of renewing it.
+//
+// List goes by SCAN, which nothing else does. It refuses to go on when the
+// server was started anew or replaced, or while slots of the cluster move,
+// since keys could be missed then.
+//
 // Slots expire by the server's clock. A server that may evict keys loses
 // sessions under memory pressure; Evicting tells.
 //
 // A server that is away makes calls fail within about two seconds, at once
 // where it refuses the connection; connections come back by themselves.
 //
-// It owns the connection and the script; the contract is package cache's.
+// An ACL user needs the keys and channels PREFIX*, the commands +@connection
+// +@hash +@sortedset +@scripting +pexpireat +pexpiretime +publish +subscribe
+// +scan +info, with replicas to wait for also +wait +del, and in a cluster
+// +cluster|slots +cluster|nodes.
+//
+// It owns the connection and the scripts; the contract is package cache's.
 package redis

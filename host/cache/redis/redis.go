@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,28 +32,37 @@ type Options struct {
 	// acknowledged.
 	WaitReplicas int
 	Prefix       string // of every key; empty: "authhost:"
+
+	// CallTimeout is how long one call may wait for the server, and two thirds
+	// of it for replicas; 0: 750 milliseconds.
+	CallTimeout time.Duration
 }
 
 const (
 	dialTimeout = time.Second
 	callTimeout = 750 * time.Millisecond
-	// waitTimeout is how long replicas have; shorter than callTimeout, so that
-	// too few of them is an answer and not a connection that is given up.
-	waitTimeout = 500 * time.Millisecond
 )
 
 // Driver is a cache.Driver on Redis. New makes one.
 type Driver struct {
 	client  goredis.UniversalClient
 	prefix  string
+	channel string // on which changes are told
 	replica int
+	// wait is how long replicas have; shorter than a call, so that too few of
+	// them is an answer and not a connection that is given up.
+	wait time.Duration
 }
 
 // New returns a driver. It does not connect: a server that is away is told by
 // each call, until it is back.
 func New(o Options) (*Driver, error) {
+	if o.CallTimeout <= 0 {
+		o.CallTimeout = callTimeout
+	}
 	u := universal(o)
-	d := &Driver{prefix: either(o.Prefix, "authhost:"), replica: o.WaitReplicas}
+	d := &Driver{prefix: either(o.Prefix, "authhost:"), replica: o.WaitReplicas, wait: o.CallTimeout * 2 / 3}
+	d.channel = d.prefix + "changed"
 	switch {
 	case o.Cluster && o.MasterName != "":
 		return nil, errors.New("cache redis: either cluster or master_name, not both")
@@ -63,7 +73,9 @@ func New(o Options) (*Driver, error) {
 	case o.TLSConfig != nil && !o.TLS:
 		return nil, errors.New("cache redis: a TLS configuration, but TLS is off")
 	case o.Cluster:
-		d.client = goredis.NewClusterClient(u.Cluster())
+		c := u.Cluster()
+		c.DisableRoutingPolicies = true // every command has one slot's key, or a node; COMMAND need not be asked
+		d.client = goredis.NewClusterClient(c)
 	case o.MasterName != "":
 		d.client = goredis.NewFailoverClient(u.Failover())
 	case len(o.Addrs) > 1:
@@ -83,11 +95,11 @@ func either(given, otherwise string) string {
 
 func universal(o Options) *goredis.UniversalOptions {
 	u := &goredis.UniversalOptions{
-		Addrs: o.Addrs, Username: o.Username, Password: o.Password, DB: o.DB, MasterName: o.MasterName,
+		Addrs: slices.Clone(o.Addrs), Username: o.Username, Password: o.Password, DB: o.DB, MasterName: o.MasterName,
 		Protocol: 2, DisableIdentity: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-		DialTimeout:              dialTimeout, DialerRetries: 1,
-		ReadTimeout: callTimeout, WriteTimeout: callTimeout, PoolTimeout: callTimeout, ContextTimeoutEnabled: true,
+		DialTimeout:              max(dialTimeout, o.CallTimeout), DialerRetries: 1,
+		ReadTimeout: o.CallTimeout, WriteTimeout: o.CallTimeout, PoolTimeout: o.CallTimeout, ContextTimeoutEnabled: true,
 		// One more try for reads, whose connection the server may have closed.
 		MaxRetries: 1, MinRetryBackoff: 5 * time.Millisecond, MaxRetryBackoff: 50 * time.Millisecond,
 	}
@@ -103,6 +115,13 @@ func universal(o Options) *goredis.UniversalOptions {
 // key puts a slot under a hash tag of its own. The first "}" ends the tag, so
 // two slots may share a node but never a key.
 func (d *Driver) key(slot string) string { return d.prefix + "{" + slot + "}" }
+
+// slot is the slot that a key is of.
+func (d *Driver) slot(key string) (string, bool) {
+	slot, begins := strings.CutPrefix(key, d.prefix+"{")
+	slot, ends := strings.CutSuffix(slot, "}")
+	return slot, begins && ends && slot != ""
+}
 
 // Get implements cache.Driver.
 func (d *Driver) Get(ctx context.Context, slot string, fields ...string) ([][]byte, error) {
@@ -161,20 +180,17 @@ func (d *Driver) Evicting(ctx context.Context) (bool, error) {
 		if err != nil {
 			return fmt.Errorf("cache redis: INFO: %w", err)
 		}
-		for line := range strings.Lines(info) {
-			policy, ok := strings.CutPrefix(strings.TrimSpace(line), "maxmemory_policy:")
-			if !ok {
-				continue
+		switch infoLine(info, "maxmemory_policy") {
+		case "":
+			return errors.New("cache redis: INFO does not tell the maxmemory policy")
+		case "noeviction":
+		default:
+			select {
+			case evicting <- true:
+			default:
 			}
-			if policy != "noeviction" {
-				select {
-				case evicting <- true:
-				default:
-				}
-			}
-			return nil
 		}
-		return errors.New("cache redis: INFO does not tell the maxmemory policy")
+		return nil
 	})
 	if err != nil {
 		return false, err

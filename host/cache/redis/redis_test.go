@@ -1,19 +1,14 @@
 package redis_test
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"fmt"
 	"net"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
-
-	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/authhost/authhost/host/cache"
 	"github.com/authhost/authhost/host/cache/redis"
@@ -73,6 +68,32 @@ func mustFail(t *testing.T, d cache.Driver) {
 		}
 	})
 	wg.Go(func() {
+		if n, err := d.Add(ctx, "slot", "n", 1, time.Now().Add(time.Hour)); err == nil {
+			t.Errorf("Add = %d without error", n)
+		}
+	})
+	wg.Go(func() {
+		if d.PutDue(ctx, 0, "slot", time.Now()) == nil || d.DropDue(ctx, 0, "slot", time.Now()) == nil {
+			t.Error("PutDue or DropDue without error")
+		}
+	})
+	wg.Go(func() {
+		if members, err := d.LeaseDue(ctx, 0, time.Now(), time.Now().Add(time.Hour), 1); err == nil {
+			t.Errorf("LeaseDue = %q without error", members)
+		}
+	})
+	wg.Go(func() {
+		if slots, _, err := d.List(ctx, "", 10); err == nil {
+			t.Errorf("List = %q without error", slots)
+		}
+	})
+	wg.Go(func() {
+		err := d.Watch(ctx, func() { t.Error("a watch of a server that is away is ready") }, func(string) {})
+		if err == nil || ctx.Err() != nil {
+			t.Errorf("Watch = %v", err)
+		}
+	})
+	wg.Go(func() {
 		if d.Ping(ctx) == nil {
 			t.Error("Ping without error")
 		}
@@ -86,6 +107,7 @@ func mustFail(t *testing.T, d cache.Driver) {
 // A server that stops, hangs or is killed makes errors, and nothing else; once
 // it is back, so is all that was acknowledged, without a new driver.
 func TestServerAwayAndBack(t *testing.T) {
+	t.Parallel()
 	s := serve(t, "--appendonly", "yes", "--appendfsync", "always")
 	d := connect(t, redis.Options{Addrs: []string{s.addr}})
 	put(t, d, "slot", "1")
@@ -108,11 +130,12 @@ func TestServerAwayAndBack(t *testing.T) {
 	// An idle connection that the server closed is no failure at all.
 	s.kill()
 	s.start()
-	s.wait(goredis.Options{Addr: s.addr})
+	s.wait()
 	mustHold(t, d, "slot", "2")
 }
 
 func TestForgottenScript(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	d := connect(t, redis.Options{Addrs: []string{s.addr}})
 	put(t, d, "slot", "1")
@@ -122,6 +145,7 @@ func TestForgottenScript(t *testing.T) {
 }
 
 func TestEvicting(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	d := connect(t, redis.Options{Addrs: []string{s.addr}})
 	for policy, want := range map[string]bool{"noeviction": false, "allkeys-lru": true, "volatile-ttl": true} {
@@ -139,8 +163,9 @@ func TestEvicting(t *testing.T) {
 // A change is acknowledged once the replicas have it, and not before; repeated,
 // it waits for them again, even where nothing is left to change.
 func TestWaitForReplicas(t *testing.T) {
+	t.Parallel()
 	s := serve(t, "--repl-diskless-sync-delay", "0")
-	d := connect(t, redis.Options{Addrs: []string{s.addr}, WaitReplicas: 1})
+	d := connect(t, redis.Options{Addrs: []string{s.addr}, WaitReplicas: 1, CallTimeout: 1500 * time.Millisecond})
 	one := cache.Change{Put: []cache.Field{{Name: "a", Value: []byte("1")}}, Expires: time.Now().Add(time.Hour)}
 	end := cache.Change{Delete: []string{"a"}}
 	refused := cache.Change{If: []cache.Field{{Name: "a", Value: []byte("9")}}, Delete: []string{"a"}}
@@ -155,14 +180,26 @@ func TestWaitForReplicas(t *testing.T) {
 			t.Errorf("without a replica: the delete, %s, = %v without error", again, applied)
 		}
 	}
+	soon := time.Now().Add(time.Hour)
+	if n, err := d.Add(t.Context(), "count", "n", 5, soon); err == nil {
+		t.Errorf("without a replica: Add = %d without error", n)
+	}
+	for _, again := range []string{"made", "repeated", "moved to a later moment"} {
+		if d.PutDue(t.Context(), 5, "slot", soon) == nil {
+			t.Errorf("without a replica: PutDue, %s, without error", again)
+		}
+		if again == "repeated" {
+			soon = soon.Add(time.Hour)
+		}
+	}
 	host, port, _ := net.SplitHostPort(s.addr)
 	replica := serve(t, "--replicaof", host+" "+port)
 	until(t, "the delete is acknowledged", func(ctx context.Context) bool {
 		applied, err := d.Change(ctx, "slot", end)
 		return err == nil && applied
 	})
-	if keys := s.do("keys", "*"); keys != "[]" {
-		t.Errorf("waiting left keys behind: %s", keys)
+	if keys := s.do("exists", "authhost:{slot}"); keys != "0" {
+		t.Errorf("waiting left the slot behind: %s", keys)
 	}
 	if applied, err := d.Change(t.Context(), "slot", one); err != nil || !applied {
 		t.Errorf("with a replica: Change = %v, %v", applied, err)
@@ -170,86 +207,10 @@ func TestWaitForReplicas(t *testing.T) {
 	if got := replica.do("hget", "authhost:{slot}", "a"); got != "1" {
 		t.Errorf("the replica holds %q", got)
 	}
-}
-
-// A check is one command, whatever the slot holds; nothing asks for the keys
-// that there are.
-func TestCommandsSent(t *testing.T) {
-	s := serve(t)
-	d := connect(t, redis.Options{Addrs: []string{s.addr}})
-	put(t, d, "slot", "1")
-	s.do("config", "resetstat")
-	for range 10 {
-		mustHold(t, d, "slot", "1")
+	if n, err := d.Add(t.Context(), "count", "n", 1, soon); err != nil || replica.do("hget", "authhost:{count}", "n") != fmt.Sprint(n) {
+		t.Errorf("with a replica: Add = %d, %v", n, err)
 	}
-	if _, err := d.All(t.Context(), "slot"); err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	for line := range strings.Lines(s.do("info", "commandstats")) {
-		name, rest, ok := strings.Cut(strings.TrimPrefix(line, "cmdstat_"), ":calls=")
-		calls, _, _ := strings.Cut(rest, ",")
-		if ok && name != "config|resetstat" && name != "info" && name != "hello" && name != "client|setinfo" && name != "client|maint_notifications" {
-			got = append(got, name+" "+calls)
-		}
-	}
-	if fmt.Sprint(got) != "[hmget 10 hgetall 1]" && fmt.Sprint(got) != "[hgetall 1 hmget 10]" {
-		t.Errorf("sent: %q", got)
-	}
-}
-
-// mute accepts commands, counts them, and closes the connection instead of
-// answering.
-func mute(t *testing.T, counts map[string]*atomic.Int32) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				lines := bufio.NewScanner(c)
-				for lines.Scan() {
-					if n := counts[strings.ToLower(lines.Text())]; n != nil {
-						n.Add(1)
-						return
-					}
-					if strings.EqualFold(lines.Text(), "hello") {
-						fmt.Fprint(c, "-ERR unknown command\r\n")
-					}
-				}
-			}()
-		}
-	}()
-	return l.Addr().String()
-}
-
-// A write whose answer was lost may have been done: sent again, its answer
-// would tell of the second and deny the first.
-func TestWritesAreSentOnce(t *testing.T) {
-	for _, replicas := range []int{0, 1} {
-		writes, reads := new(atomic.Int32), new(atomic.Int32)
-		d := connect(t, redis.Options{WaitReplicas: replicas, Addrs: []string{
-			mute(t, map[string]*atomic.Int32{"evalsha": writes, "eval": writes, "hmget": reads})}})
-		c := cache.Change{Put: []cache.Field{{Name: "a"}}, Expires: time.Now().Add(time.Hour)}
-		if applied, err := d.Change(t.Context(), "slot", c); err == nil || applied {
-			t.Errorf("Change = %v without error", applied)
-		}
-		if n := writes.Load(); n != 1 {
-			t.Errorf("wait for %d replicas: the write was sent %d times", replicas, n)
-		}
-		if v, err := d.Get(t.Context(), "slot", "a"); err == nil {
-			t.Errorf("Get = %q without error", v)
-		}
-		if n := reads.Load(); n != 2 {
-			t.Errorf("the read was sent %d times, want 2", n)
-		}
+	if err := d.PutDue(t.Context(), 5, "slot", time.UnixMilli(99)); err != nil || replica.do("zscore", "authhost:due:{05}", "slot") != "99" {
+		t.Errorf("with a replica: PutDue = %v", err)
 	}
 }

@@ -3,14 +3,15 @@ package redis_test
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -22,6 +23,10 @@ import (
 
 func TestMain(m *testing.M) {
 	redis.LogTo(slog.New(slog.NewTextHandler(io.Discard, nil)))
+	flag.Parse()
+	if err := flag.Set("test.parallel", "4"); err != nil { // they wait for servers, not for processors
+		panic(err)
+	}
 	os.Exit(m.Run())
 }
 
@@ -29,34 +34,50 @@ func TestMain(m *testing.M) {
 type server struct {
 	t    *testing.T
 	addr string
+	with goredis.Options // how the test itself talks to it
 	args []string
 	dir  string
 	cmd  *exec.Cmd
 	out  bytes.Buffer
 }
 
-// freePort returns a loopback port that was free a moment ago.
+// ports are those that were given out, so that no two tests are given one.
+var ports sync.Map
+
+// freePort returns a loopback port that was free a moment ago, below those
+// that the system gives to outgoing connections.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := fmt.Sprint(10000 + rand.IntN(20000))
+		if _, taken := ports.LoadOrStore(port, true); taken {
+			continue
+		}
+		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
+	t.Fatal("no port is free")
+	return ""
 }
 
 // serve starts a server on a port of its own and waits until it answers.
 func serve(t *testing.T, args ...string) *server {
 	t.Helper()
 	port := freePort(t)
-	s := &server{t: t, addr: "127.0.0.1:" + port, dir: t.TempDir()}
+	s := newServer(t, port)
 	s.args = append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", s.dir, "--save", ""}, args...)
 	t.Cleanup(s.kill)
 	s.start()
-	s.wait(goredis.Options{Addr: s.addr})
+	s.wait()
 	return s
+}
+
+// newServer is a server that is yet to be started.
+func newServer(t *testing.T, port string) *server {
+	addr := "127.0.0.1:" + port
+	return &server{t: t, addr: addr, dir: t.TempDir(), with: goredis.Options{Addr: addr, Protocol: 2}}
 }
 
 // start runs the server, also after a kill: on the same port and directory.
@@ -85,18 +106,23 @@ func (s *server) signal(sig syscall.Signal) {
 	}
 }
 
-// wait waits until the server answers a client of the given options.
-func (s *server) wait(o goredis.Options) {
+// wait waits until the server answers.
+func (s *server) wait() {
 	s.t.Helper()
-	c := goredis.NewClient(&o)
+	c := s.client()
 	defer c.Close()
 	until(s.t, "the server at "+s.addr+" answers", func(ctx context.Context) bool { return c.Ping(ctx).Err() == nil })
+}
+
+func (s *server) client() *goredis.Client {
+	o := s.with
+	return goredis.NewClient(&o)
 }
 
 // do sends one command and returns its answer as text.
 func (s *server) do(args ...any) string {
 	s.t.Helper()
-	c := goredis.NewClient(&goredis.Options{Addr: s.addr, Protocol: 2})
+	c := s.client()
 	defer c.Close()
 	v, err := c.Do(context.Background(), args...).Result()
 	if err != nil {
@@ -108,7 +134,7 @@ func (s *server) do(args ...any) string {
 // until waits for what a server does in its own time.
 func until(t *testing.T, what string, ok func(context.Context) bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for !ok(ctx) {
 		if ctx.Err() != nil {
@@ -118,6 +144,10 @@ func until(t *testing.T, what string, ok func(context.Context) bool) {
 	}
 }
 
+// patient is the CallTimeout of tests that are not about it: a machine may be
+// busy.
+const patient = 10 * time.Second
+
 func connect(t testing.TB, o redis.Options) *redis.Driver {
 	t.Helper()
 	d, err := redis.New(o)
@@ -126,30 +156,4 @@ func connect(t testing.TB, o redis.Options) *redis.Driver {
 	}
 	t.Cleanup(func() { d.Close() })
 	return d
-}
-
-// clusterOfOne is a cluster whose only node holds every slot.
-func clusterOfOne(t *testing.T) *server {
-	s := serve(t, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf")
-	s.do("cluster", "addslotsrange", 0, 16383)
-	until(t, "the cluster is ready", func(context.Context) bool { return strings.Contains(s.do("cluster", "info"), "cluster_state:ok") })
-	return s
-}
-
-// sentinel watches a master under the name "main".
-func sentinel(t *testing.T, master *server) *server {
-	t.Helper()
-	port := freePort(t)
-	s := &server{t: t, addr: "127.0.0.1:" + port, dir: t.TempDir()}
-	host, masterPort, _ := net.SplitHostPort(master.addr)
-	config := filepath.Join(s.dir, "sentinel.conf")
-	text := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\nsentinel monitor main %s %s 1\n", port, s.dir, host, masterPort)
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s.args = []string{config, "--sentinel"}
-	t.Cleanup(s.kill)
-	s.start()
-	s.wait(goredis.Options{Addr: s.addr})
-	return s
 }

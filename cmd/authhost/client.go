@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+)
+
+const (
+	clientTimeout = 30 * time.Second // of one request
+	maxAnswer     = 8 << 20          // bytes
+	maxTokenFile  = 64 << 10         // bytes
+)
+
+// client speaks to the admin API on behalf of a person or a script.
+type client struct {
+	server string // without a final slash
+	realm  string // not empty: as the operator
+	token  string
+	json   bool // output for scripts
+}
+
+// clientFlags are those of every command that is a client.
+type clientFlags struct {
+	flags
+	server, tokenFile, realm, output *string
+}
+
+func newClientFlags(name string, stderr io.Writer) clientFlags {
+	f := clientFlags{flags: newFlags(name, stderr)}
+	f.server = f.String("server", "http://127.0.0.1:8081", "URL of the admin listener")
+	f.tokenFile = f.String("token-file", "", "file that holds a session token, a JWT or an operator's token")
+	f.realm = f.String("realm", "", "as the operator, in this realm")
+	f.output = f.String("output", "table", "table or json")
+	return f
+}
+
+// parse reads the arguments, flags and words in any order, and wants one of
+// verbs and one argument. Wrong usage it explains.
+func (f clientFlags) parse(args []string, verbs ...string) (c *client, verb, arg string, err error) {
+	var words []string
+	for rest := args; ; {
+		if err := f.Parse(rest); err != nil {
+			if errors.Is(err, flag.ErrHelp) {
+				return nil, "", "", err
+			}
+			return nil, "", "", errUsage
+		}
+		if f.NArg() == 0 {
+			break
+		}
+		words, rest = append(words, f.Arg(0)), f.Args()[1:]
+	}
+	c, problem := f.client()
+	if len(words) != 2 || words[1] == "" {
+		problem = fmt.Sprintf("want one of %s and an id", strings.Join(verbs, ", "))
+	}
+	if problem == "" {
+		for _, v := range verbs {
+			if words[0] == v {
+				c.token, err = readToken(*f.tokenFile)
+				return c, v, words[1], err
+			}
+		}
+		problem = fmt.Sprintf("no command %q", words[0])
+	}
+	fmt.Fprintf(f.Output(), "authhost %s: %s\n%s", f.Name(), problem, usage)
+	return nil, "", "", errUsage
+}
+
+// client makes one of the flags, or says what is wrong with them.
+func (f clientFlags) client() (c *client, problem string) {
+	u, err := url.Parse(*f.server)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return nil, "--server is not http(s)://HOST[:PORT]"
+	case *f.tokenFile == "":
+		return nil, "--token-file FILE is required"
+	case *f.output != "table" && *f.output != "json":
+		return nil, "--output is table or json"
+	}
+	return &client{server: strings.TrimRight(u.String(), "/"), realm: *f.realm, json: *f.output == "json"}, ""
+}
+
+// readToken reads a file that holds a token and nothing else. Errors do not
+// quote it.
+func readToken(path string) (string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	content, err := io.ReadAll(io.LimitReader(file, maxTokenFile))
+	if err != nil {
+		return "", err
+	}
+	token := strings.TrimSpace(string(content))
+	if token == "" || strings.ContainsFunc(token, func(c rune) bool { return c <= 0x20 || c >= 0x7f }) {
+		return "", fmt.Errorf("%s: want one token and nothing else in it", path)
+	}
+	return token, nil
+}
+
+// user is the path of one user.
+func (c *client) user(id string) string {
+	if c.realm != "" {
+		return "/v1/system/realms/" + url.PathEscape(c.realm) + "/users/" + url.PathEscape(id)
+	}
+	return "/v1/users/" + url.PathEscape(id)
+}
+
+// call asks the server and reads its answer into v, nil for an answer without
+// a body. An answer that is not 2xx is an error with the problem's reason.
+func (c *client) call(ctx context.Context, method, path string, v any) error {
+	ctx, cancel := context.WithTimeout(ctx, clientTimeout)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, method, c.server+path, nil)
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Authorization", "Bearer "+c.token)
+	// A redirect would be followed with the token, and is nothing the API does.
+	stay := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	res, err := stay.Do(r)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if err != nil {
+		return err
+	}
+	if res.StatusCode < 200 || res.StatusCode > 299 {
+		return refused(res.StatusCode, body)
+	}
+	if v == nil {
+		return nil
+	}
+	if err := json.Unmarshal(body, v); err != nil {
+		return fmt.Errorf("%s %s: the answer is not what authhost answers: %w", method, path, err)
+	}
+	return nil
+}
+
+// refused tells of an answer's status, and of the reason in it (RFC 9457).
+func refused(status int, body []byte) error {
+	var problem struct{ Reason, Plugin string }
+	if json.Unmarshal(body, &problem) != nil || problem.Reason == "" {
+		return fmt.Errorf("refused: %d %s", status, http.StatusText(status))
+	}
+	return fmt.Errorf("refused: %d %s: %s", status, http.StatusText(status), printable(problem.Reason))
+}
+
+// printable strikes out what would make a terminal do more than show it.
+func printable(s string) string {
+	return strings.Map(func(c rune) rune {
+		if c < 0x20 || c >= 0x7f && c < 0xa0 {
+			return '?'
+		}
+		return c
+	}, s)
+}
+
+// writeJSON writes v for scripts, on one line.
+func writeJSON(w io.Writer, v any) error { return json.NewEncoder(w).Encode(v) }

@@ -1,0 +1,21 @@
+package admin
+
+// CheckRoute is what New makes of one more route.
+func CheckRoute(method, pattern string, may uint8, do bool) error {
+	rt := route{method: method, pattern: pattern, may: rule(may)}
+	if do {
+		rt.do = (*exchange).showMe
+	}
+	return checkRoutes([]route{rt})
+}
+
+var PageOf = pageOf
+
+// Match says which route of the admin listener a path is, and what it names.
+func Match(method, path string) (pattern, realm, user, allow string) {
+	rt, n, allow := match(adminRoutes(), method, path)
+	if rt != nil {
+		pattern = rt.pattern
+	}
+	return pattern, n.realm, n.user, allow
+}

@@ -1,0 +1,174 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/authhost/authhost/host/cache"
+)
+
+func (d *Driver) slots() string          { return d.o.Prefix + "slot/" }
+func (d *Driver) key(slot string) string { return d.slots() + slot }
+
+// live reads the record of a slot that has not expired; an empty one if there
+// is none.
+func (d *Driver) live(kvs []*mvccpb.KeyValue) (*record, error) {
+	if len(kvs) == 0 {
+		return new(record), nil
+	}
+	r, err := decode(kvs[0].Value)
+	if err != nil {
+		return nil, err
+	}
+	if r.Expires <= d.o.Now().UnixMilli() {
+		return new(record), nil
+	}
+	return r, nil
+}
+
+func (d *Driver) read(ctx context.Context, slot string) (r *record, err error) {
+	err = d.call(ctx, "get", func(ctx context.Context, c *clientv3.Client) error {
+		got, err := c.Get(ctx, d.key(slot))
+		if err != nil {
+			return err
+		}
+		r, err = d.live(got.Kvs)
+		return err
+	})
+	return r, err
+}
+
+// Get implements cache.Driver.
+func (d *Driver) Get(ctx context.Context, slot string, fields ...string) ([][]byte, error) {
+	values := make([][]byte, len(fields))
+	if len(fields) == 0 {
+		return values, ctx.Err()
+	}
+	r, err := d.read(ctx, slot)
+	if err != nil {
+		return nil, err
+	}
+	for i, name := range fields {
+		values[i] = r.get(name)
+	}
+	return values, nil
+}
+
+// All implements cache.Driver.
+func (d *Driver) All(ctx context.Context, slot string) (map[string][]byte, error) {
+	r, err := d.read(ctx, slot)
+	if err != nil {
+		return nil, err
+	}
+	return r.all(), nil
+}
+
+// Change implements cache.Driver.
+func (d *Driver) Change(ctx context.Context, slot string, c cache.Change) (applied bool, err error) {
+	if err := c.Check(slot); err != nil {
+		return false, err
+	}
+	err = d.update(ctx, "change", slot, c.Expires, func(fields map[string][]byte) (wanted, changed bool, err error) {
+		applied = c.Holds(fields)
+		return applied, applied && c.Apply(fields), nil
+	})
+	return applied && err == nil, err
+}
+
+// Add implements cache.Driver.
+func (d *Driver) Add(ctx context.Context, slot, field string, delta int64, expires time.Time) (sum int64, err error) {
+	if err := cache.CheckAdd(slot, field, expires); err != nil {
+		return 0, err
+	}
+	err = d.update(ctx, "add", slot, expires, func(fields map[string][]byte) (wanted, changed bool, err error) {
+		sum, fields[field], err = cache.Sum(fields[field], delta)
+		return true, true, err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return sum, nil
+}
+
+// update changes a slot as change does with the fields that are there, unless
+// it says that it does not want to, until nobody else changed it in between. What it finds was read
+// from a majority: where nothing is left to change, that confirms it.
+func (d *Driver) update(ctx context.Context, what, slot string, expires time.Time, change func(map[string][]byte) (wanted, changed bool, err error)) error {
+	return d.call(ctx, what, func(ctx context.Context, c *clientv3.Client) error {
+		key := d.key(slot)
+		got, err := c.Get(ctx, key)
+		if err != nil {
+			return err
+		}
+		kvs := got.Kvs
+		for attempt := 0; ; attempt++ {
+			r, err := d.live(kvs)
+			if err != nil {
+				return err
+			}
+			fields := r.all()
+			wanted, changed, err := change(fields)
+			until := max(r.Expires, cache.Millis(expires))
+			if err != nil || !wanted || !changed && (until == r.Expires || len(fields) == 0) {
+				return err
+			}
+			if kvs, err = d.put(ctx, c, key, kvs, r.Expires, until, fields); err != nil || kvs == nil {
+				return err
+			}
+			if err := pause(ctx, attempt); err != nil {
+				return err
+			}
+		}
+	})
+}
+
+// put writes a slot, or removes it when nothing of it is left, if it is still
+// what was read. Otherwise it returns what there is, which is never nil.
+func (d *Driver) put(ctx context.Context, c *clientv3.Client, key string, was []*mvccpb.KeyValue, old, until int64, fields map[string][]byte) ([]*mvccpb.KeyValue, error) {
+	revision := int64(0)
+	if len(was) > 0 {
+		revision = was[0].ModRevision
+	}
+	op := clientv3.OpDelete(key)
+	left := time.Duration(until-d.o.Now().UnixMilli()) * time.Millisecond
+	var on *lease
+	if len(fields) > 0 && left > 0 {
+		value, err := encode(until, fields)
+		if err != nil {
+			return nil, err
+		}
+		keep := clientv3.WithIgnoreLease()
+		if until != old {
+			if on, err = d.leases.take(ctx, c, left); err != nil {
+				return nil, err
+			}
+			keep = clientv3.WithLease(on.id)
+		}
+		op = clientv3.OpPut(key, string(value), keep)
+	}
+	done, err := c.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", revision)).Then(op).Else(clientv3.OpGet(key)).Commit()
+	if errors.Is(err, rpctypes.ErrLeaseNotFound) && on != nil { // refused as a whole
+		d.leases.drop(on)
+		return append([]*mvccpb.KeyValue{}, was...), nil
+	}
+	if err != nil || done.Succeeded {
+		return nil, err
+	}
+	return append([]*mvccpb.KeyValue{}, done.Responses[0].GetResponseRange().Kvs...), nil
+}
+
+// pause waits a moment after somebody else was faster, longer each time.
+func pause(ctx context.Context, attempt int) error {
+	select {
+	case <-time.After(rand.N(500 * time.Microsecond << min(attempt, 6))):
+		return nil
+	case <-ctx.Done():
+		return errors.Join(errors.New("others kept changing it"), ctx.Err())
+	}
+}

@@ -1,0 +1,193 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/authhost/authhost/host"
+	"github.com/authhost/authhost/host/cache"
+)
+
+// settle is how long after a deadline the sweeper comes: clocks differ a
+// little, and who put a user on a due-list may still be about to write.
+const settle = 2 * time.Second
+
+// A due-list holds, for each moment at which a user's slot needs a look, the
+// user's id, "@" and that moment in milliseconds since 1970. Each moment is an
+// entry of its own, so that who drops one that was seen to drops nothing that a
+// login has put there meanwhile, and the next can be put before this is dropped.
+
+// dueList is where a user's entries are.
+func dueList(userID string) int { return int(crc32.ChecksumIEEE([]byte(userID)) % cache.DueLists) }
+
+// putDue has a user's slot looked at soon after a moment. Moments close to one
+// another share an entry.
+func putDue(ctx context.Context, d cache.Driver, userID string, at time.Time) error {
+	at = at.Truncate(settle).Add(2 * settle)
+	return d.PutDue(ctx, dueList(userID), userID+"@"+strconv.FormatInt(at.UnixMilli(), 10), at)
+}
+
+// SweeperOptions says how a Sweeper works. Cache must be set, to one whose
+// reads go through.
+type SweeperOptions struct {
+	Cache  cache.Driver
+	Every  time.Duration    // between two rounds; 0: 5 seconds
+	Batch  int              // users taken from each of the cache.DueLists lists in a round, at most; 0: 64
+	Now    func() time.Time // nil: the system's clock
+	Logger *slog.Logger     // nil: none
+}
+
+// Sweeper finds what ended without anybody asking, in the slots of every
+// realm, and cleans up after logouts. Any number of replicas may run one: each
+// user is leased to one at a time, and a second look does no harm.
+type Sweeper struct{ o SweeperOptions }
+
+const (
+	lease     = time.Minute // how long a user is one sweeper's own
+	sweepMost = 256         // fields removed in one change
+	sweeps    = 16          // changes of one slot in one look
+	patience  = 3           // failures after which a round, or a list in it, is given up
+)
+
+// NewSweeper returns a sweeper, which does nothing until Run.
+func NewSweeper(o SweeperOptions) (*Sweeper, error) {
+	if o.Cache == nil {
+		return nil, errors.New("session: a sweeper needs a cache")
+	}
+	if o.Every < 0 || o.Batch < 0 {
+		return nil, errors.New("session: a sweeper with a negative interval or batch")
+	}
+	if o.Every == 0 {
+		o.Every = 5 * time.Second
+	}
+	if o.Batch == 0 {
+		o.Batch = 64
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Sweeper{o}, nil
+}
+
+// Run makes one round after another until ctx ends. While the cache is away it
+// tries on, and says so once.
+func (w *Sweeper) Run(ctx context.Context) {
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(w.o.Every/2 + mathrand.N(w.o.Every)):
+		}
+		_, err := w.Round(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if failed := err != nil; failed != failing {
+			failing = failed
+			w.o.Logger.LogAttrs(ctx, slog.LevelWarn, "sweeping of ended sessions", slog.Bool("failing", failing), slog.Any("error", err))
+		}
+	}
+}
+
+// Round looks at every due-list once, beginning anywhere, and at no more than
+// Batch users of each. It returns how many it looked at, and what failed: the
+// others were looked at all the same, unless the cache seems to be away.
+func (w *Sweeper) Round(ctx context.Context) (users int, err error) {
+	var failed []error
+	first := mathrand.N(cache.DueLists)
+	for i := range cache.DueLists {
+		if ctx.Err() != nil || len(failed) == patience {
+			break
+		}
+		n, err := w.list(ctx, (first+i)%cache.DueLists)
+		users += n
+		if err != nil {
+			failed = append(failed, err)
+		}
+	}
+	return users, errors.Join(failed...)
+}
+
+// list looks at the users that are due on one list.
+func (w *Sweeper) list(ctx context.Context, list int) (users int, err error) {
+	now := w.o.Now()
+	until := now.Add(lease)
+	members, err := w.o.Cache.LeaseDue(ctx, list, now, until, w.o.Batch)
+	if err != nil {
+		return 0, err
+	}
+	var failed []error
+	for _, member := range members {
+		if ctx.Err() != nil || len(failed) == patience {
+			break
+		}
+		userID, _, _ := strings.Cut(member, "@")
+		if !strings.HasPrefix(userID, host.UserIDPrefix) {
+			continue // of a later version
+		}
+		users++
+		if err := w.visit(ctx, list, member, userID, until); err != nil { // it is given out again when the lease ends
+			failed = append(failed, fmt.Errorf("slot %s: %w", userID, err))
+		}
+	}
+	return users, errors.Join(failed...)
+}
+
+// visit looks at one user, and sees to it that the next look is due before this
+// one is done with.
+func (w *Sweeper) visit(ctx context.Context, list int, member, userID string, until time.Time) error {
+	next, err := w.sweep(ctx, userID)
+	if err != nil {
+		return err
+	}
+	if next != 0 {
+		if err := putDue(ctx, w.o.Cache, userID, time.UnixMilli(next)); err != nil {
+			return err
+		}
+	}
+	return w.o.Cache.DropDue(ctx, list, member, until)
+}
+
+// sweep removes from a slot what ended, on condition that it is still as it
+// was read, and returns when to look again; 0 for never.
+func (w *Sweeper) sweep(ctx context.Context, userID string) (next int64, err error) {
+	for range sweeps {
+		all, err := w.o.Cache.All(ctx, userID)
+		if err != nil {
+			return 0, err
+		}
+		now := w.o.Now()
+		h, err := decodeHeader(all[headerField])
+		if err != nil {
+			w.o.Logger.LogAttrs(ctx, slog.LevelError, "a slot cannot be read", slog.String("user_id", userID), slog.Any("error", err))
+			return now.Add(grace).UnixMilli(), nil
+		}
+		fields, next := dead(all, h, now, 0, sweepMost)
+		if len(fields) == 0 {
+			return next, nil
+		}
+		c := cache.Change{If: append(fields, cache.Field{Name: headerField, Value: all[headerField]})}
+		for _, f := range fields {
+			c.Delete = append(c.Delete, f.Name)
+		}
+		applied, err := w.o.Cache.Change(ctx, userID, c)
+		if err != nil {
+			return 0, err
+		}
+		if applied && next != now.UnixMilli() {
+			return next, nil
+		}
+	}
+	return w.o.Now().UnixMilli(), nil
+}
