@@ -25,7 +25,7 @@ func cluster(t *testing.T) []*server {
 	}
 	var members []*server
 	for i := range 3 {
-		s := prepare(t, fmt.Sprint("m", i), "http", peers[i], strings.Join(all, ","), "--heartbeat-interval", "50", "--election-timeout", "500")
+		s := prepare(t, fmt.Sprint("m", i), "http", peers[i], strings.Join(all, ","))
 		s.start()
 		members = append(members, s)
 	}

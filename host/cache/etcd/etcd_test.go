@@ -119,7 +119,7 @@ func mustFail(t *testing.T, d cache.Driver) {
 // back, so is all that was acknowledged, without a new driver.
 func TestServerAwayAndBack(t *testing.T) {
 	s := serve(t)
-	d := connect(t, etcd.Options{Endpoints: []string{s.addr}, Timeout: 5 * time.Second})
+	d := connect(t, etcd.Options{Endpoints: []string{s.addr}, Timeout: 3 * time.Second})
 	// One whose calls have no end of their own: being refused is enough.
 	patient := connect(t, etcd.Options{Endpoints: []string{s.addr}, Timeout: time.Hour})
 	put(t, d, "slot", "1")
@@ -431,7 +431,7 @@ func TestQuietWatchGoesOn(t *testing.T) {
 	s := serve(t)
 	d := connect(t, etcd.Options{Endpoints: []string{s.addr}})
 	ctx, cancel := context.WithCancel(t.Context())
-	defer time.AfterFunc(10*time.Second, cancel).Stop() // some beats
+	defer time.AfterFunc(7*time.Second, cancel).Stop() // some beats
 	if err := d.Watch(ctx, func() {}, func(string) {}); ctx.Err() == nil {
 		t.Errorf("Watch ended by itself: %v", err)
 	}

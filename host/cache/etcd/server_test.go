@@ -15,6 +15,8 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 
 	"github.com/authhost/authhost/host/cache/etcd"
 )
@@ -45,7 +47,7 @@ func prepare(t testing.TB, name, scheme, peer, cluster string, args ...string) *
 	client := (&url.URL{Scheme: scheme, Host: s.addr}).String()
 	s.args = append([]string{"--name", name, "--data-dir", t.TempDir(), "--logger", "zap",
 		"--listen-client-urls", client, "--advertise-client-urls", client,
-		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", cluster}, args...)
+		"--heartbeat-interval", "50", "--election-timeout", "500", "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", cluster}, args...)
 	t.Cleanup(s.kill)
 	return s
 }
@@ -103,6 +105,8 @@ func (s *server) answers(config clientv3.Config) {
 func (s *server) client(config clientv3.Config) *clientv3.Client {
 	s.t.Helper()
 	config.Endpoints, config.Logger = []string{s.addr}, zap.NewNop()
+	often := backoff.Config{BaseDelay: 20 * time.Millisecond, MaxDelay: 20 * time.Millisecond}
+	config.DialOptions = []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{Backoff: often, MinConnectTimeout: time.Second})}
 	c, err := clientv3.New(config)
 	if err != nil {
 		s.t.Fatal(err)
