@@ -11,10 +11,10 @@ LDFLAGS     := -X main.version=$(VERSION)
 .PHONY: build run check soak bench plugins deps vet test fuzz clean
 
 build: plugins
-	$(GO) build -ldflags '$(LDFLAGS)' -o bin/authhost ./cmd/authhost
+	$(GO) build -tags grpcnotrace -ldflags '$(LDFLAGS)' -o bin/authhost ./cmd/authhost
 
 run:
-	$(GO) run -ldflags '$(LDFLAGS)' ./cmd/authhost dev
+	$(GO) run -tags grpcnotrace -ldflags '$(LDFLAGS)' ./cmd/authhost dev
 
 plugins: $(WASM)
 

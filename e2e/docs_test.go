@@ -90,6 +90,9 @@ func shell(t testing.TB, dir, line string, env ...string) *exec.Cmd {
 func TestDocsCommands(t *testing.T) {
 	idp := newIssuer(t)
 	dir := site(t, idp, gitops)
+	host := replicas(t, 1, idp, startRedis(t))[0]
+	_, user := host.logIn(t, idp.token(t, "editor", nil))
+	writeFile(t, filepath.Join(dir, "token"), operatorToken+"\n")
 	ran := map[string]int{}
 	for _, name := range ownPages {
 		for _, block := range blocks(t, name, "sh") {
@@ -101,7 +104,10 @@ func TestDocsCommands(t *testing.T) {
 					continue
 				}
 				ran[words[1]]++
-				cmd := shell(t, dir, command, "TOKEN="+idp.token(t, "editor", nil))
+				if words[1] == "users" || words[1] == "sessions" {
+					command += " --server " + host.admin
+				}
+				cmd := shell(t, dir, command, "TOKEN="+idp.token(t, "editor", nil), "USER_ID="+user)
 				if words[1] == "serve" {
 					served(t, cmd)
 					continue
