@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -47,23 +48,28 @@ func BenchmarkForwardAuth(b *testing.B) {
 	idp := newIssuer(b)
 	dir := b.TempDir()
 	config := filepath.Join(dir, "authhost.yaml")
-	writeFile(b, config, strings.ReplaceAll(listen+"\n"+idp.realm("")+gitops, "PLUGINS", artifacts(b)))
+	public := freeAddr(b)
+	writeFile(b, config, strings.ReplaceAll(fmt.Sprintf("listen: {public: %q, admin: %q, telemetry: %q}\n", public, freeAddr(b), freeAddr(b))+idp.realm("")+gitops,
+		"PLUGINS", artifacts(b)))
 
+	// The log goes to a file, as it does in service: a pipe to this process
+	// would cost both of them.
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer log.Close()
 	cmd := onCore(serverCore, filepath.Join(artifacts(b), "authhost"), "serve", "--config", config)
-	h := &authhost{process: start(b, cmd)}
-	eventually(b, "authhost listening", func() bool { h.public = h.listeners()["public"]; return h.public != "" })
+	cmd.Stderr = log
+	start(b, cmd)
+	h := &authhost{public: "http://" + public}
+	eventually(b, "authhost answering", func() bool { return reachable(public) })
 
 	bareAddr := freeAddr(b)
 	bare := onCore(serverCore, os.Args[0])
 	bare.Env = append(bare.Env, bareEnv+"="+bareAddr)
 	start(b, bare)
-	eventually(b, "bare server listening", func() bool {
-		c, err := net.Dial("tcp", bareAddr)
-		if err == nil {
-			c.Close()
-		}
-		return err == nil
-	})
+	eventually(b, "bare server listening", func() bool { return reachable(bareAddr) })
 
 	request := forwarded("POST", "/api/gitops/sync", bearer(idp.token(b, "editor", nil))...)
 	if a := get(b, h.public+"/authz/forward-auth", request...); a.status != http.StatusOK {
@@ -86,6 +92,14 @@ func BenchmarkForwardAuth(b *testing.B) {
 	b.ReportMetric(ours, "authhost-req/s")
 	b.ReportMetric(theirs, "bare-req/s")
 	b.ReportMetric(ours/theirs, "ratio")
+}
+
+func reachable(addr string) bool {
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		return false
+	}
+	return c.Close() == nil
 }
 
 var perSecond = regexp.MustCompile(`Requests/sec:\s+([0-9.]+)`)

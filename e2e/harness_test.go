@@ -135,7 +135,9 @@ type process struct {
 func start(t testing.TB, cmd *exec.Cmd) *process {
 	t.Helper()
 	p := &process{cmd: cmd, ended: make(chan struct{})}
-	cmd.Stdout, cmd.Stderr = &p.output, &p.output
+	if cmd.Stderr == nil {
+		cmd.Stdout, cmd.Stderr = &p.output, &p.output
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -64,7 +64,10 @@ func replicaOf(t *testing.T, s *server) *server {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(s.addr)
 	replica := serve(t, "--replicaof", host+" "+port)
-	until(t, "the replica is connected", func(context.Context) bool { return strings.Contains(replica.do("info"), "master_link_status:up") })
+	_, own, _ := net.SplitHostPort(replica.addr)
+	until(t, "the replica follows", func(context.Context) bool {
+		return strings.Contains(s.do("info", "replication"), "port="+own+",state=online")
+	})
 	return replica
 }
 
