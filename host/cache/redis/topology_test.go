@@ -65,8 +65,19 @@ func replicaOf(t *testing.T, s *server) *server {
 	host, port, _ := net.SplitHostPort(s.addr)
 	replica := serve(t, "--replicaof", host+" "+port)
 	_, own, _ := net.SplitHostPort(replica.addr)
-	until(t, "the replica follows", func(context.Context) bool {
-		return strings.Contains(s.do("info", "replication"), "port="+own+",state=online")
+	c := s.client()
+	defer c.Close()
+	until(t, "the replica follows and says so", func(ctx context.Context) bool {
+		conn := c.Conn()
+		defer conn.Close()
+		info, err := conn.Info(ctx, "replication").Result()
+		if err != nil || !strings.Contains(info, "port="+own+",state=online") {
+			return false
+		}
+		online := strings.Count(info, "state=online")
+		conn.Publish(ctx, "something", "to replicate")
+		reached, err := conn.Wait(ctx, online, time.Second).Result()
+		return err == nil && reached == int64(online)
 	})
 	return replica
 }
