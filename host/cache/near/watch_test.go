@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -155,10 +157,13 @@ func TestInterruptedWatch(t *testing.T) {
 // unwatchable is a driver whose watch does not come about.
 type unwatchable struct {
 	*remote
+	mu sync.Mutex
 	at []time.Time
 }
 
 func (u *unwatchable) Watch(context.Context, func(), func(string)) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	u.at = append(u.at, time.Now())
 	return errors.New("nobody there")
 }
@@ -172,11 +177,14 @@ func TestWatchThatFails(t *testing.T) {
 		u.change("u", put("a", "in"))
 		time.Sleep(30*time.Second + time.Nanosecond)
 		synctest.Wait()
-		if n := len(u.at); n < 8 || n > 25 {
-			t.Errorf("tried %d times in half a minute: %v", n, u.at)
+		u.mu.Lock()
+		at := slices.Clone(u.at)
+		u.mu.Unlock()
+		if n := len(at); n < 8 || n > 25 {
+			t.Errorf("tried %d times in half a minute: %v", n, at)
 		}
-		for i := range len(u.at) - 1 {
-			if d := u.at[i+1].Sub(u.at[i]); d < 25*time.Millisecond || d > 7500*time.Millisecond {
+		for i := range len(at) - 1 {
+			if d := at[i+1].Sub(at[i]); d < 25*time.Millisecond || d > 7500*time.Millisecond {
 				t.Errorf("waited %v", d)
 			}
 		}
