@@ -124,6 +124,28 @@ func TestPathsCovered(t *testing.T) {
 	}
 }
 
+// Paths of every length up to 40 bytes, each with one or two bytes that are
+// not the pattern's: whatever their place and value, the rule is not theirs.
+func TestEveryByteCounts(t *testing.T) {
+	for n := 2; n <= 40; n++ {
+		text := "/" + strings.Repeat("s-yncapi", 5)[:n-1]
+		p := one(t, text, false)
+		for i := 1; i < n; i++ {
+			for _, c := range []byte("0GZk_~!") {
+				path := []byte(text)
+				path[i] = c
+				if got := fit(p, string(path)); got != "no" && !strings.EqualFold(string(path), text) {
+					t.Fatalf("%q covers %q: %s", text, path, got)
+				}
+				path[1+(i+7)%(n-1)] = c
+				if got := fit(p, string(path)); got != "no" && !strings.EqualFold(string(path), text) {
+					t.Fatalf("%q covers %q: %s", text, path, got)
+				}
+			}
+		}
+	}
+}
+
 func TestCaseSensitive(t *testing.T) {
 	tests := []struct{ pattern, path, want string }{
 		{"/api/gitops/Sync", "/api/gitops/Sync", "yes"},

@@ -68,15 +68,18 @@ func (p *pattern) coversPlain(path string) bool {
 	}
 	// From the end: paths of one length differ there, if anywhere.
 	last := n - 8
-	if lower(load(path, last)) != load(p.head, last) {
+	if p.differ(path, last) != 0 {
 		return false
 	}
 	second, third := min(8, last), min(16, last)
-	differ := lower(load(path, 0)) ^ load(p.head, 0) |
-		lower(load(path, second)) ^ load(p.head, second) |
-		lower(load(path, third)) ^ load(p.head, third)
+	differ := p.differ(path, 0) | p.differ(path, second) | p.differ(path, third)
 	for i := 24; i < last; i += 8 {
-		differ |= lower(load(path, i)) ^ load(p.head, i)
+		differ |= p.differ(path, i)
 	}
 	return differ == 0
+}
+
+// differ is zero if the eight bytes of path from i on are those of the head.
+func (p *pattern) differ(path string, i int) uint64 {
+	return lower(load(path, i)) ^ load(p.head, i)
 }
