@@ -48,7 +48,6 @@ soak: deps plugins
 	sh scripts/fuzz 5m
 
 bench: plugins
-	sh scripts/install-test-servers wrk
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 clean:

@@ -45,6 +45,9 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, serveBare(addr))
 		os.Exit(1)
 	}
+	if addr := os.Getenv(clientEnv); addr != "" {
+		runClient(addr)
+	}
 	code := m.Run()
 	if built.dir != "" {
 		os.RemoveAll(built.dir)
