@@ -40,11 +40,15 @@ const UserIDPrefix = "usr_"
 const (
 	userRealmBytes   = 5
 	userSubjectBytes = 15
+	realmDigits      = userRealmBytes * 8 / 5
+	subjectDigits    = userSubjectBytes * 8 / 5
 )
+
+const idDigits = "abcdefghijklmnopqrstuvwxyz234567"
 
 // idEncoding is the text form of every identifier of our own: RFC 4648
 // base32, in lower case and without padding.
-var idEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+var idEncoding = base32.NewEncoding(idDigits).WithPadding(base32.NoPadding)
 
 // UserID derives a user's id from who vouches for whom: usr_ and the base32
 // of 5 bytes of a hash of the realm and 15 bytes of a hash of realm, issuer
@@ -60,25 +64,24 @@ func UserID(realm, issuer, subject string) string {
 // IsUserIDOf says whether id has the form of a user id of the realm. It tells
 // nothing about whether that user was ever seen.
 func IsUserIDOf(id, realm string) bool {
+	// Realm and user end on a digit each: 5 bytes are 8, 15 bytes are 24. So
+	// every text of digits is the one form of some id.
 	text, ok := strings.CutPrefix(id, UserIDPrefix)
-	if !ok {
+	if !ok || len(text) != realmDigits+subjectDigits {
 		return false
 	}
-	raw, err := idEncoding.DecodeString(text)
-	if err != nil || len(raw) != userRealmBytes+userSubjectBytes || idEncoding.EncodeToString(raw) != text {
-		return false
-	}
+	var digits [realmDigits]byte
 	r := hashTexts(realm)
-	return string(raw[:userRealmBytes]) == string(r[:userRealmBytes])
+	idEncoding.Encode(digits[:], r[:userRealmBytes])
+	return text[:realmDigits] == string(digits[:]) && strings.Trim(text[realmDigits:], idDigits) == ""
 }
 
 func hashTexts(texts ...string) [sha256.Size]byte {
-	h := sha256.New()
+	var room [256]byte
+	b := room[:0]
 	for _, t := range texts {
-		var n [8]byte
-		binary.BigEndian.PutUint64(n[:], uint64(len(t)))
-		h.Write(n[:])
-		h.Write([]byte(t))
+		b = binary.BigEndian.AppendUint64(b, uint64(len(t)))
+		b = append(b, t...)
 	}
-	return [sha256.Size]byte(h.Sum(nil))
+	return sha256.Sum256(b)
 }

@@ -30,6 +30,7 @@ func TestUserID(t *testing.T) {
 	}
 	for bad, realm := range map[string]string{
 		id: "other", id[:len(id)-1]: "main", id + "a": "main", strings.ToUpper(id): "main", id[4:]: "main", "": "main", "usr_": "main", "ses_" + id[4:]: "main",
+		id[:35] + "1": "main", id[:20] + "A" + id[21:]: "main", id[:35] + "\n": "main", id + "\n": "main", id[:35] + "=": "main",
 	} {
 		if host.IsUserIDOf(bad, realm) {
 			t.Errorf("%q is taken for a user id of %s", bad, realm)

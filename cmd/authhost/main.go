@@ -16,11 +16,13 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
 
 	"github.com/authhost/authhost/cmd/authhost/internal/dev"
+	"github.com/authhost/authhost/host/audit"
 	"github.com/authhost/authhost/host/daemon"
 )
 
@@ -44,6 +46,10 @@ const (
 	exitRefused = 1
 	exitUsage   = 2
 )
+
+// gcPercent is how much garbage, in percent of what is live, a serving host
+// lets come together, unless GOGC says otherwise.
+const gcPercent = 400
 
 // errUsage is wrong usage that has been explained already.
 var errUsage = errors.New("usage")
@@ -148,7 +154,19 @@ func runServe(ctx context.Context, args []string, _, stderr io.Writer) error {
 	if err := f.parse(args, 0, 0); err != nil {
 		return err
 	}
-	return serve(ctx, options(*f.config, stderr))
+	// What is live is small beside what requests leave behind: collecting it
+	// at twice its size would happen a hundred times a second.
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+	// To the end, whatever ends it: Run is stopped once serve has returned.
+	lines := audit.NewSpool(stderr)
+	spooling, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var spool sync.WaitGroup
+	spool.Go(func() { lines.Run(spooling) })
+	defer spool.Wait()
+	defer stop()
+	return serve(ctx, options(*f.config, lines))
 }
 
 func serve(ctx context.Context, o daemon.Options) error {

@@ -21,7 +21,12 @@ const (
 // http.ResponseController. What the server itself complains of goes to log;
 // nil: nowhere.
 func NewServer(h http.Handler, log *slog.Logger) *http.Server {
-	s := NewStreamServer(http.MaxBytesHandler(h, maxOwnBody), log)
+	s := NewStreamServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Body != http.NoBody {
+			r.Body = http.MaxBytesReader(w, r.Body, maxOwnBody)
+		}
+		h.ServeHTTP(w, r)
+	}), log)
 	s.ReadTimeout, s.WriteTimeout = readTimeout, writeTimeout
 	return s
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/authhost/authhost/host/cache"
+	"golang.org/x/sys/unix"
 )
 
 // Options says where slots are kept. Only Dir must be set.
@@ -162,11 +163,12 @@ func (d *Driver) load(ctx context.Context, slot string) (*record, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	shard, name := d.place(slot)
-	r, err := d.read(filepath.Join(d.dir(shard), name))
+	_, name := d.place(slot)
+	r, err := d.read(d.path(name))
 	if errors.Is(err, fs.ErrNotExist) {
-		if _, err := os.Lstat(d.format); err != nil { // see there
-			return nil, fmt.Errorf("cache file: the store is gone: %w", err)
+		var format unix.Stat_t
+		if err := unix.Lstat(d.format, &format); err != nil { // see there
+			return nil, fmt.Errorf("cache file: the store is gone: %s: %w", d.format, err)
 		}
 		return nil, nil
 	}
@@ -192,8 +194,16 @@ func (d *Driver) read(path string) (*record, error) {
 
 // place says where a slot is kept: in which shard, under which name.
 func (d *Driver) place(slot string) (shard byte, name string) {
-	sum := sha256.Sum256([]byte(slot))
-	return sum[0], hex.EncodeToString(sum[:])
+	var room [64]byte
+	sum := sha256.Sum256(append(room[:0], slot...))
+	hex.Encode(room[:], sum[:])
+	return sum[0], string(room[:])
+}
+
+// path returns the path of the slot of this name.
+func (d *Driver) path(name string) string {
+	const separator = string(filepath.Separator)
+	return d.root + separator + name[:2] + separator + name
 }
 
 func (d *Driver) dir(shard byte) string {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 )
 
@@ -83,7 +82,7 @@ func (d *Driver) names(ctx context.Context, shard byte) (names []string, err err
 
 // listed is the key of the slot in a file, empty if it has expired or is gone.
 func (d *Driver) listed(name string) (string, error) {
-	r, err := d.read(filepath.Join(d.root, name[:2], name))
+	r, err := d.read(d.path(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", d.there()
 	}

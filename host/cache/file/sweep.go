@@ -151,7 +151,7 @@ func (d *Driver) dead(shard byte, name string) (bool, error) {
 	if name == lockFile {
 		return false, nil
 	}
-	r, err := d.read(filepath.Join(d.dir(shard), name))
+	r, err := d.read(d.path(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
