@@ -14,7 +14,8 @@ const usual = 4
 type attempt struct {
 	realm  *Realm
 	call   Call
-	judged []judged // parallel to call.Found
+	judged []judged              // parallel to call.Found
+	touch  func(context.Context) // of the credential that counts, see Validation
 
 	foundRoom  [usual]Credential
 	judgedRoom [usual]judged
@@ -60,6 +61,7 @@ func (p *Pipeline) authenticate(ctx context.Context, a *attempt, route *Route, e
 		}
 		if v.Verdict == Valid {
 			call.Identity, call.Credential = v.Identity, call.Found[next]
+			a.touch = v.Touch
 			return Decision{Kind: Allowed}
 		}
 		denied := Decision{Kind: Unauthenticated, Reason: v.Verdict.String()}

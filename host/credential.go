@@ -1,5 +1,7 @@
 package host
 
+import "context"
+
 // Source says where in a request a credential was found.
 type Source uint8
 
@@ -105,4 +107,7 @@ type Validation struct {
 	// Identity is whom a Valid credential stands for. With any other verdict
 	// it is whom a properly signed but unusable one names, or nil.
 	Identity *Identity
+	// Touch, when set, is to be called once the credential was used and not
+	// only looked at: it moves a session's idle deadline. It may fail.
+	Touch func(ctx context.Context)
 }

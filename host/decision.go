@@ -66,7 +66,8 @@ type Event struct {
 	Tried    []Tried
 	Cause    error // why no decision could be made; for the log alone
 
-	// Trace, when set, is told each step of the decision in words.
+	// Trace, when set, is told each step of the decision in words. The request
+	// is only explained then, and moves no session's deadline.
 	Trace func(format string, args ...any)
 }
 

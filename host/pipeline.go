@@ -144,6 +144,9 @@ func (p *Pipeline) decide(ctx context.Context, s *Snapshot, req *Request, ev *Ev
 	if call.Credential.Source == FromCookie && req.CrossOrigin() {
 		return Decision{Kind: Forbidden, Reason: "cross_origin", Identity: call.Identity}
 	}
+	if a.touch != nil && ev.Trace == nil {
+		a.touch(ctx)
+	}
 	if i < 0 {
 		return Decision{Kind: Forbidden, Reason: "no_route", Identity: call.Identity}
 	}

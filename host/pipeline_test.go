@@ -249,6 +249,41 @@ func TestFallbackIsShownWhomASignedCredentialNames(t *testing.T) {
 	}
 }
 
+// A session is in use when a request is let on by it: not when it was only
+// looked at, refused as another site's, or asked about.
+func TestOnlyTheCredentialThatCountsIsTouched(t *testing.T) {
+	w := newWorld()
+	touched := 0
+	w.validations["ses-alice"] = host.Validation{Verdict: host.Valid, Identity: alice, Touch: func(context.Context) { touched++ }}
+	stop := &chooser{pick: func([]host.Candidate) (host.Choice, error) { return host.Choice{Effect: host.Deny}, nil }}
+	looks := w.pipeline(host.Route{Pattern: pattern(t, "/**"), AllowDefault: true, Plugins: []host.Plugin{{Name: "stop", Chooser: stop}}})
+	plain := w.pipeline(host.Route{Pattern: pattern(t, "/**"), AllowDefault: true})
+	refuses := w.pipeline(host.Route{Pattern: pattern(t, "/**"), Plugins: []host.Plugin{{Name: "no", Authorizer: &opinions{Opinion: host.Opinion{Effect: host.Deny}}}}})
+	for name, c := range map[string]struct {
+		p       *host.Pipeline
+		request *host.Request
+		kind    host.Kind
+		touches int
+	}{
+		"used":                    {plain, request("GET", "/x", "X-First", "ses-alice"), host.Allowed, 1},
+		"used, refused by policy": {refuses, request("GET", "/x", "X-First", "ses-alice"), host.Forbidden, 1},
+		"a candidate":             {looks, request("GET", "/x", "X-First", "forged", "X-Second", "ses-alice"), host.Unauthenticated, 0},
+		"another site's request":  {plain, request("POST", "/x", "X-Second", "ses-alice", "Sec-Fetch-Site", "cross-site"), host.Forbidden, 0},
+	} {
+		touched = 0
+		if d, _ := decide(c.p, c.request); d.Kind != c.kind || touched != c.touches {
+			t.Errorf("%s: %s, touched %d times, want %s and %d", name, d.Kind, touched, c.kind, c.touches)
+		}
+	}
+	touched = 0
+	s := plain.Acquire()
+	defer s.Release()
+	d := plain.Decide(t.Context(), s, request("GET", "/x", "X-First", "ses-alice"), &host.Event{Trace: func(string, ...any) {}})
+	if d.Kind != host.Allowed || touched != 0 {
+		t.Errorf("explained: %s, touched %d times", d.Kind, touched)
+	}
+}
+
 func TestEachCredentialIsTriedAtMostOnce(t *testing.T) {
 	w := newWorld()
 	for name, choice := range map[string]host.Choice{

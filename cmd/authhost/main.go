@@ -11,7 +11,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"os"
 	"os/signal"
@@ -22,7 +21,6 @@ import (
 	"syscall"
 
 	"github.com/authhost/authhost/cmd/authhost/internal/dev"
-	"github.com/authhost/authhost/host/audit"
 	"github.com/authhost/authhost/host/daemon"
 )
 
@@ -131,7 +129,7 @@ func options(config string, stderr io.Writer) daemon.Options {
 		ConfigFile: config,
 		Environ:    os.Environ(),
 		Version:    version,
-		Log:        slog.New(slog.NewJSONHandler(stderr, nil)),
+		Log:        stderr,
 	}
 }
 
@@ -159,14 +157,7 @@ func runServe(ctx context.Context, args []string, _, stderr io.Writer) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	// To the end, whatever ends it: Run is stopped once serve has returned.
-	lines := audit.NewSpool(stderr)
-	spooling, stop := context.WithCancel(context.WithoutCancel(ctx))
-	var spool sync.WaitGroup
-	spool.Go(func() { lines.Run(spooling) })
-	defer spool.Wait()
-	defer stop()
-	return serve(ctx, options(*f.config, lines))
+	return serve(ctx, options(*f.config, stderr))
 }
 
 func serve(ctx context.Context, o daemon.Options) error {
@@ -189,7 +180,7 @@ func runCheck(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		return err
 	}
 	o := options(*f.config, stderr)
-	o.Log = slog.New(slog.DiscardHandler)
+	o.Log = nil
 	summary, err := daemon.Check(ctx, o)
 	if err != nil {
 		return err
@@ -237,7 +228,7 @@ func runExplain(ctx context.Context, args []string, stdout, stderr io.Writer) er
 		return errUsage
 	}
 	o := options(*f.config, stderr)
-	o.Log = slog.New(slog.DiscardHandler)
+	o.Log = nil
 	return daemon.Explain(ctx, o, daemon.Question{Method: *method, Header: header, URL: f.Arg(0)}, stdout)
 }
 

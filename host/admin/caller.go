@@ -70,7 +70,7 @@ func (x *exchange) try(realm *Realm) error {
 	}
 	known := x.caller.identity != nil
 	if v.Verdict == host.Valid && (!known || host.IsUserIDOf(x.named.user, realm.Name)) {
-		x.caller = caller{realm: realm, credential: c, identity: v.Identity}
+		x.caller = caller{realm: realm, credential: c, identity: v.Identity, touch: v.Touch}
 	} else if known || len(x.event.Tried) > 0 && (v.Identity == nil || v.Verdict == host.WrongAudience) {
 		return nil
 	}
@@ -89,6 +89,9 @@ func (x *exchange) called() error {
 	x.event.Decision.Identity, x.event.Decision.Credential = c.identity, c.credential
 	if c.credential.Source == host.FromCookie && x.Request.CrossOrigin() {
 		return &host.Error{Kind: host.Forbidden, Public: "cross_origin"}
+	}
+	if c.touch != nil {
+		c.touch(x.ctx)
 	}
 	return nil
 }

@@ -58,6 +58,9 @@ func (x *exchange) introspect() error {
 	if v.Verdict != host.Valid {
 		return x.reply(introspection{})
 	}
+	if v.Touch != nil { // who asks lets the token's user in
+		v.Touch(x.ctx)
+	}
 	id := v.Identity
 	answer := introspection{
 		Active: true, Subject: id.Subject, Issuer: id.Issuer, Expires: id.Expires.Unix(), UserID: id.UserID, Realm: id.Realm,

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"slices"
 
 	"github.com/authhost/authhost/host"
@@ -27,6 +28,7 @@ type caller struct {
 	realm      *Realm // of a user or client
 	credential host.Credential
 	identity   *host.Identity
+	touch      func(context.Context) // see host.Validation
 }
 
 // grant is what a caller may act on, and as whom.

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
-	"log/slog"
 	"net/http"
 	"net/netip"
 	"os"
@@ -71,7 +70,7 @@ func benchHost(b *testing.B, driver string) (*Daemon, string) {
 			b.Fatalf("%v\n%s", err, output)
 		}
 	}
-	d, err := Open(b.Context(), Options{ConfigFile: file, Log: slog.New(slog.DiscardHandler)})
+	d, err := Open(b.Context(), Options{ConfigFile: file})
 	if err != nil {
 		b.Fatal(err)
 	}

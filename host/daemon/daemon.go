@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -26,12 +27,12 @@ import (
 // ABIVersion is the version of the plugin ABI that this host speaks.
 const ABIVersion = abi.Version
 
-// Options say what to run. ConfigFile and Log are required.
+// Options say what to run. ConfigFile is required.
 type Options struct {
 	ConfigFile string
-	Environ    []string // "NAME=value", as os.Environ returns them
-	Version    string   // of authhost, for metrics
-	Log        *slog.Logger
+	Environ    []string  // "NAME=value", as os.Environ returns them
+	Version    string    // of authhost, for metrics
+	Log        io.Writer // takes lines of JSON, several at once; nil: nothing is logged
 
 	// Listen opens a listener's address; nil: net.Listen for TCP.
 	Listen func(addr string) (net.Listener, error)
@@ -46,6 +47,7 @@ type Daemon struct {
 	file      string
 	environ   []string
 	log       *slog.Logger
+	lines     *audit.Spool // what log writes to
 	now       func() time.Time
 	open      func(addr string) (net.Listener, error)
 	listening func(map[string]string)
@@ -75,9 +77,13 @@ type Daemon struct {
 // Open reads the configuration and loads everything that it names, but
 // listens nowhere yet. Whoever does not call Run then calls Close.
 func Open(ctx context.Context, o Options) (*Daemon, error) {
+	lines, log := audit.NewSpool(o.Log), slog.New(slog.DiscardHandler)
+	if o.Log != nil {
+		log = slog.New(slog.NewJSONHandler(lines, nil))
+	}
 	d := &Daemon{
-		file: o.ConfigFile, environ: o.Environ, log: o.Log, now: time.Now, open: o.Listen, listening: o.Listening,
-		audit:   audit.New(audit.Options{Logger: o.Log, Version: o.Version, ABI: ABIVersion}),
+		file: o.ConfigFile, environ: o.Environ, log: log, lines: lines, now: time.Now, open: o.Listen, listening: o.Listening,
+		audit:   audit.New(audit.Options{Logger: log, Version: o.Version, ABI: ABIVersion}),
 		reloads: make(chan chan error),
 		retired: make(chan retirement, 16),
 		stopped: make(chan struct{}),
@@ -143,6 +149,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var all sync.WaitGroup
+	all.Go(func() { d.lines.Run(background) })
 	all.Go(func() { d.keepCurrent(background) })
 	all.Go(func() { d.drain(background) })
 	all.Go(func() { d.sweeper.Run(background) })

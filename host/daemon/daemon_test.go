@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -54,9 +53,6 @@ type running struct {
 
 func run(t *testing.T, o daemon.Options) *running {
 	t.Helper()
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
 	listening := make(chan map[string]string, 1)
 	o.Listening = func(addr map[string]string) { listening <- addr }
 	d, err := daemon.Open(t.Context(), o)
@@ -152,7 +148,7 @@ func TestReloadWhenItCannotBeAnswered(t *testing.T) {
 		t.Errorf("after its end: %v", err)
 	}
 
-	d, err := daemon.Open(t.Context(), daemon.Options{ConfigFile: file, Log: slog.New(slog.DiscardHandler)})
+	d, err := daemon.Open(t.Context(), daemon.Options{ConfigFile: file})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +168,7 @@ func TestListen(t *testing.T) {
 	var opened []net.Listener
 	var asked []string
 	o := daemon.Options{
-		ConfigFile: write(t, strings.Replace(nowhere, `telemetry: "127.0.0.1:0"`, `telemetry: "127.0.0.1:1"`, 1)), Log: slog.New(slog.DiscardHandler),
+		ConfigFile: write(t, strings.Replace(nowhere, `telemetry: "127.0.0.1:0"`, `telemetry: "127.0.0.1:1"`, 1)),
 		Listen: func(addr string) (net.Listener, error) {
 			if asked = append(asked, addr); len(asked) == 3 {
 				return nil, errors.New("as told")
@@ -222,7 +218,7 @@ func TestCompileCacheThatCannotBeWritten(t *testing.T) {
 	file := write(t, nowhere)
 	t.Setenv("XDG_CACHE_HOME", filepath.Join(file, "below-a-file"))
 	var log lockedBuffer
-	d, err := daemon.Open(t.Context(), daemon.Options{ConfigFile: file, Log: slog.New(slog.NewJSONHandler(&log, nil))})
+	d, err := daemon.Open(t.Context(), daemon.Options{ConfigFile: file, Log: &log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +251,7 @@ func TestExplainWaitsForKeys(t *testing.T) {
 	}
 	file := write(t, nowhere+"realms: [{issuers: [{issuer: "+`"`+idp.URL+`"`+", audiences: [a], jwks_url: \""+idp.URL+"/\"}]}]\nroutes: [{path: /**, default: allow}]\n")
 	var out bytes.Buffer
-	err = daemon.Explain(t.Context(), daemon.Options{ConfigFile: file, Log: slog.New(slog.DiscardHandler)}, daemon.Question{
+	err = daemon.Explain(t.Context(), daemon.Options{ConfigFile: file}, daemon.Question{
 		Method: "GET", Header: http.Header{"Authorization": {"Bearer " + signed}}, URL: "https://console.example/x",
 	}, &out)
 	if err != nil || !strings.HasSuffix(out.String(), "\ndecision: 200 default_allow\n") {

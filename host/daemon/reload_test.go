@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
@@ -33,7 +32,7 @@ func open(t *testing.T, config string, modules map[string]string) (d *Daemon, di
 	}
 	file := filepath.Join(dir, "authhost.yaml")
 	write(t, file, config)
-	d, err := Open(t.Context(), Options{ConfigFile: file, Log: slog.New(slog.DiscardHandler)})
+	d, err := Open(t.Context(), Options{ConfigFile: file})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,8 +13,8 @@ import (
 // Resolve judges a session token (host.SessionResolver). One whose secret is
 // right but whose session has ended is Revoked or Expired and still names its
 // user; whatever else does not match is Unknown. It costs one round trip to
-// the cache, none where the token's form or realm is wrong, and another when
-// the idle deadline is moved.
+// the cache, none where the token's form or realm is wrong, and Touch another;
+// that is set when the idle deadline is to be moved.
 //
 // What is remembered may be of before a login or a use elsewhere: it lets a
 // session pass, and never turns one away before the cache was asked anew.
@@ -44,7 +44,7 @@ func (s *Store) resolve(ctx context.Context, d cache.Driver, t *Token) (host.Val
 		v.Identity = r.session.identity(s.o.Realm, t.UserID, t.SessionID)
 	}
 	if v.Verdict == host.Valid {
-		s.moveIdle(ctx, t, *r.session, r.raw[1], now)
+		v.Touch = s.touching(t, r.session, r.raw[1], now)
 	}
 	return v, nil
 }
@@ -90,13 +90,18 @@ func (s *Store) read(ctx context.Context, d cache.Driver, userID, sessionID stri
 	return r, nil
 }
 
-// moveIdle moves the idle deadline of a session in use, not more often than
-// every sixteenth of the idle time. It may fail: the deadline as it is stored
-// still holds, and the next request tries again.
-func (s *Store) moveIdle(ctx context.Context, t *Token, sess session, raw []byte, now time.Time) {
+// touching returns what moves the idle deadline of a session in use, not more
+// often than every sixteenth of the idle time.
+func (s *Store) touching(t *Token, sess *session, raw []byte, now time.Time) func(context.Context) {
 	if now.UnixMilli()-sess.Seen < s.touch.Milliseconds() {
-		return
+		return nil
 	}
+	return func(ctx context.Context) { s.moveIdle(ctx, t, *sess, raw, now) }
+}
+
+// moveIdle may fail: the deadline as it is stored still holds, and the next
+// request tries again.
+func (s *Store) moveIdle(ctx context.Context, t *Token, sess session, raw []byte, now time.Time) {
 	sess.Seen = now.UnixMilli()
 	sess.Idle = min(now.Add(s.o.Idle).UnixMilli(), sess.Absolute)
 	name := sessionField + t.SessionID

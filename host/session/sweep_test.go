@@ -269,9 +269,11 @@ func TestSweepRacesTouch(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.spy.beforeChange = func() { // on a replica whose clock is behind
-		if v, err := behind.Resolve(t.Context(), token); err != nil || v.Verdict != host.Valid {
-			t.Errorf("%s, %v", v.Verdict, err)
+		v, err := behind.Resolve(t.Context(), token)
+		if err != nil || v.Verdict != host.Valid || v.Touch == nil {
+			t.Fatalf("%s, %v", v.Verdict, err)
 		}
+		v.Touch(t.Context())
 	}
 	h.sweep()
 	h.want(token, host.Valid)
