@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -104,4 +105,65 @@ func Cluster(t testing.TB, masters int, args ...string) Servers {
 		})
 	}
 	return all
+}
+
+// MoveSlot moves the slot of a key from the master that has it to the next, as
+// redis-cli --cluster reshard does. step is called between the steps.
+func (all Servers) MoveSlot(t testing.TB, key string, step func()) {
+	t.Helper()
+	number, err := strconv.Atoi(all[0].Do("cluster", "keyslot", key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := all.owner(t, number)
+	from, to := all[source], all[(source+1)%len(all)]
+	to.Do("cluster", "setslot", number, "importing", from.Do("cluster", "myid"))
+	step()
+	from.Do("cluster", "setslot", number, "migrating", to.Do("cluster", "myid"))
+	step()
+	host, port, _ := net.SplitHostPort(to.Addr)
+	c := from.Client()
+	defer c.Close()
+	for {
+		keys, err := c.ClusterGetKeysInSlot(context.Background(), number, 10).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(keys) == 0 {
+			break
+		}
+		command := []any{"migrate", host, port, "", 0, 5000, "keys"}
+		for _, k := range keys {
+			command = append(command, k)
+		}
+		from.Do(command...)
+	}
+	step()
+	for i := range all { // the one that takes it first
+		all[(source+1+i)%len(all)].Do("cluster", "setslot", number, "node", to.Do("cluster", "myid"))
+		step()
+	}
+}
+
+// owner is which of the servers has a slot.
+func (all Servers) owner(t testing.TB, number int) int {
+	t.Helper()
+	c := all[0].Client()
+	defer c.Close()
+	slots, err := c.ClusterSlots(context.Background()).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range slots {
+		if s.Start > number || s.End < number {
+			continue
+		}
+		for i, server := range all {
+			if server.Addr == s.Nodes[0].Addr {
+				return i
+			}
+		}
+	}
+	t.Fatalf("no master has slot %d", number)
+	return 0
 }
