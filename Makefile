@@ -44,7 +44,7 @@ fuzz:
 # What takes longer: kills, outages, reloads under load, long fuzzing.
 soak: deps plugins
 	$(GO) test -race -timeout 60m ./e2e -soak
-	$(GO) test -race -timeout 30m ./host/cache/file -rounds 200
+	$(GO) test -race -timeout 30m ./host/cache/file ./host/cache/redis -rounds 200
 	sh scripts/fuzz 5m
 
 bench: plugins

@@ -13,16 +13,17 @@ import (
 
 	"github.com/authhost/authhost/host/cache"
 	"github.com/authhost/authhost/host/cache/redis"
+	"github.com/authhost/authhost/host/cache/redis/redistest"
 )
 
 // A check is one command, whatever the slot holds; nothing asks for the keys
 // that there are.
 func TestCommandsSent(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
-	d := connect(t, redis.Options{Addrs: []string{s.addr}, CallTimeout: patient})
+	s := redistest.Serve(t)
+	d := connect(t, redis.Options{Addrs: []string{s.Addr}, CallTimeout: patient})
 	put(t, d, "slot", "1")
-	s.do("config", "resetstat")
+	s.Do("config", "resetstat")
 	for range 10 {
 		mustHold(t, d, "slot", "1")
 	}
@@ -33,7 +34,7 @@ func TestCommandsSent(t *testing.T) {
 		t.Fatal(err)
 	}
 	sent := map[string]string{}
-	for line := range strings.Lines(s.do("info", "commandstats")) {
+	for line := range strings.Lines(s.Do("info", "commandstats")) {
 		name, rest, _ := strings.Cut(strings.TrimPrefix(line, "cmdstat_"), ":calls=")
 		sent[name], _, _ = strings.Cut(rest, ",")
 	}
@@ -54,8 +55,8 @@ func TestCommandsSent(t *testing.T) {
 // leaves nothing behind.
 func TestKeys(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
-	d := connect(t, redis.Options{Addrs: []string{s.addr}, CallTimeout: patient})
+	s := redistest.Serve(t)
+	d := connect(t, redis.Options{Addrs: []string{s.Addr}, CallTimeout: patient})
 	put(t, d, "slot", "1")
 	now, until := time.UnixMilli(1000), time.UnixMilli(2000)
 	due := func(err error) {
@@ -73,7 +74,7 @@ func TestKeys(t *testing.T) {
 	due(d.PutDue(t.Context(), 5, "slot", now))
 	lease(now, until)
 	due(d.PutDue(t.Context(), 5, "slot", until))
-	keys := strings.Fields(strings.Trim(s.do("keys", "*"), "[]"))
+	keys := strings.Fields(strings.Trim(s.Do("keys", "*"), "[]"))
 	slices.Sort(keys)
 	if want := []string{"authhost:due:{05}", "authhost:due:{05}:again", "authhost:{slot}"}; !slices.Equal(keys, want) {
 		t.Errorf("keys %q, want %q", keys, want)
@@ -85,14 +86,14 @@ func TestKeys(t *testing.T) {
 	} {
 		due(d.PutDue(t.Context(), 5, "slot", until))
 		end()
-		if n := s.do("exists", "authhost:due:{05}:again"); n != "0" {
+		if n := s.Do("exists", "authhost:due:{05}:again"); n != "0" {
 			t.Errorf("%s: what it was put to is still kept", name)
 		}
 		lease(until, until.Add(time.Second))
 		until = until.Add(time.Second)
 	}
 	due(d.DropDue(t.Context(), 5, "slot", until))
-	if keys := s.do("keys", "*due*"); keys != "[]" {
+	if keys := s.Do("keys", "*due*"); keys != "[]" {
 		t.Errorf("left behind: %s", keys)
 	}
 }

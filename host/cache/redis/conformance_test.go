@@ -4,7 +4,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -19,52 +18,56 @@ import (
 
 	"github.com/authhost/authhost/host/cache/cachetest"
 	"github.com/authhost/authhost/host/cache/redis"
+	"github.com/authhost/authhost/host/cache/redis/redistest"
 )
 
-func conformance(t *testing.T, all servers, o redis.Options) {
+func conformance(t *testing.T, all redistest.Servers, o redis.Options) {
 	part := 0
+	o.Username, o.Password = aclUser, aclPassword
 	cachetest.Run(t, func(t *testing.T) cachetest.Store {
 		part++
-		o.Prefix = fmt.Sprint("part", part, ":") // an empty store for each
+		o.Prefix = fmt.Sprint("authhost:part", part, ":") // an empty store for each
 		o.CallTimeout = patient
-		return cachetest.Store{A: connect(t, o), B: connect(t, o), Now: time.Now, Pass: time.Sleep, Interrupt: all.cutWatches}
+		return cachetest.Store{A: connect(t, o), B: connect(t, o), Now: time.Now, Pass: time.Sleep, Interrupt: all.CutWatches}
 	})
 }
 
+// Every topology is used by a user who may do what the document says is needed,
+// and no more.
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	t.Run("node", func(t *testing.T) {
 		t.Parallel()
-		s := serve(t)
-		conformance(t, servers{s}, redis.Options{Addrs: []string{s.addr}, DB: 3})
+		s := redistest.Serve(t, withACL(t)...)
+		conformance(t, redistest.Servers{s}, redis.Options{Addrs: []string{s.Addr}, DB: 3})
 	})
 	t.Run("replicas", func(t *testing.T) {
 		t.Parallel()
-		s := serve(t, "--repl-diskless-sync-delay", "0")
-		replicaOf(t, s)
-		conformance(t, servers{s}, redis.Options{Addrs: []string{s.addr}, WaitReplicas: 1})
+		s := redistest.Serve(t, append(withACL(t, forReplicas), "--repl-diskless-sync-delay", "0")...)
+		redistest.ReplicaOf(t, s)
+		conformance(t, redistest.Servers{s}, redis.Options{Addrs: []string{s.Addr}, WaitReplicas: 1})
 	})
 	t.Run("sentinel of three", func(t *testing.T) {
 		t.Parallel()
-		s := serve(t, "--repl-diskless-sync-delay", "0")
-		replicaOf(t, s)
-		conformance(t, servers{s}, redis.Options{Addrs: sentinels(t, s, 3).addrs(), MasterName: "main", WaitReplicas: 1})
+		s := redistest.Serve(t, append(withACL(t, forReplicas), "--repl-diskless-sync-delay", "0")...)
+		redistest.ReplicaOf(t, s)
+		conformance(t, redistest.Servers{s}, redis.Options{Addrs: redistest.Sentinels(t, s, 3).Addrs(), MasterName: "main", WaitReplicas: 1})
 	})
 	t.Run("cluster of three", func(t *testing.T) {
 		t.Parallel()
-		all := cluster(t, 3)
-		conformance(t, all, redis.Options{Addrs: all.addrs()[:1], Cluster: true})
+		all := redistest.Cluster(t, 3, withACL(t, forCluster)...)
+		conformance(t, all, redis.Options{Addrs: all.Addrs()[:1], Cluster: true})
 	})
-	t.Run("tls and acl", func(t *testing.T) {
+	t.Run("tls", func(t *testing.T) {
 		t.Parallel()
 		s, config := serveTLS(t)
-		conformance(t, servers{s}, redis.Options{Addrs: []string{s.addr}, TLS: true, TLSConfig: config, Username: "authhost", Password: "correct horse"})
+		conformance(t, redistest.Servers{s}, redis.Options{Addrs: []string{s.Addr}, TLS: true, TLSConfig: config})
 	})
 }
 
-// serveTLS starts a server that speaks TLS alone. Its user "authhost" may do
-// what the driver needs and no more; the test has another.
-func serveTLS(t *testing.T) (*server, *tls.Config) {
+// serveTLS starts a server that speaks TLS alone, and on which nobody is let in
+// without a password.
+func serveTLS(t *testing.T) (*redistest.Server, *tls.Config) {
 	t.Helper()
 	dir := t.TempDir()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -93,19 +96,12 @@ func serveTLS(t *testing.T) (*server, *tls.Config) {
 	roots.AppendCertsFromPEM(certPEM)
 	config := &tls.Config{RootCAs: roots}
 
-	port := freePort(t)
-	s := newServer(t, port)
-	s.with.TLSConfig, s.with.Username, s.with.Password = config, "tester", "battery staple"
-	s.args = []string{"--port", "0", "--tls-port", port, "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--tls-auth-clients", "no",
+	s, port := redistest.New(t)
+	s.With.TLSConfig, s.With.Username, s.With.Password = config, "tester", "battery staple"
+	s.Args = append([]string{"--port", "0", "--tls-port", port, "--bind", "127.0.0.1", "--dir", s.Dir, "--save", "", "--tls-auth-clients", "no",
 		"--tls-cert-file", certFile, "--tls-key-file", keyFile, "--tls-ca-cert-file", certFile,
-		"--user", "default", "off", "--user", "tester", "on", password("battery staple"), "+@all",
-		"--user", "authhost", "on", password("correct horse"), "~part*", "&part*", "-@all", "+@connection", "+@hash", "+@sortedset",
-		"+@scripting", "+pexpireat", "+pexpiretime", "+publish", "+subscribe", "+scan", "+info"}
-	t.Cleanup(s.kill)
-	s.start()
-	s.wait()
+		"--user", "default", "off", "--user", "tester", "on", password("battery staple"), "+@all"}, withACL(t)...)
+	s.Start()
+	s.Wait()
 	return s, config
 }
-
-// password writes a password as an ACL file does.
-func password(p string) string { return fmt.Sprintf("#%x", sha256.Sum256([]byte(p))) }

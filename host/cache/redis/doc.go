@@ -32,7 +32,7 @@
 //
 // An ACL user needs the keys and channels PREFIX*, the commands +@connection
 // +@hash +@sortedset +@scripting +pexpireat +pexpiretime +publish +subscribe
-// +scan +info, with replicas to wait for also +wait +del, and in a cluster
+// +scan +info, with replicas to wait for also +del, and in a cluster
 // +cluster|slots +cluster|nodes.
 //
 // It owns the connection and the scripts; the contract is package cache's.

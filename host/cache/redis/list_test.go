@@ -7,6 +7,7 @@ import (
 
 	"github.com/authhost/authhost/host/cache"
 	"github.com/authhost/authhost/host/cache/redis"
+	"github.com/authhost/authhost/host/cache/redis/redistest"
 )
 
 // begin lists the first page of a store of many slots.
@@ -35,8 +36,8 @@ func goOn(t *testing.T, d cache.Driver, next string) (err error) {
 // before it says so instead of leaving slots out.
 func TestListAcrossARestart(t *testing.T) {
 	t.Parallel()
-	s := serve(t, "--appendonly", "yes", "--appendfsync", "always")
-	d := connect(t, redis.Options{Addrs: []string{s.addr}, CallTimeout: patient})
+	s := redistest.Serve(t, "--appendonly", "yes", "--appendfsync", "always")
+	d := connect(t, redis.Options{Addrs: []string{s.Addr}, CallTimeout: patient})
 	for i := range 100 {
 		put(t, d, fmt.Sprint(i), "1")
 	}
@@ -44,9 +45,9 @@ func TestListAcrossARestart(t *testing.T) {
 	if err := goOn(t, d, next); err != nil {
 		t.Errorf("List = %v", err)
 	}
-	s.kill()
-	s.start()
-	s.wait()
+	s.Kill()
+	s.Start()
+	s.Wait()
 	if err := goOn(t, d, next); err == nil {
 		t.Error("a list went on after the server was started anew")
 	}
@@ -59,16 +60,16 @@ func TestListAcrossARestart(t *testing.T) {
 // both while one moves and after it has.
 func TestListWhileAClusterIsRearranged(t *testing.T) {
 	t.Parallel()
-	all := cluster(t, 3)
-	d := connect(t, redis.Options{Addrs: all.addrs(), Cluster: true, CallTimeout: patient})
+	all := redistest.Cluster(t, 3)
+	d := connect(t, redis.Options{Addrs: all.Addrs(), Cluster: true, CallTimeout: patient})
 	for i := range 100 {
 		put(t, d, fmt.Sprint(i), "1")
 	}
 	next := begin(t, d)
-	from, to := all[2].do("cluster", "myid"), all[0].do("cluster", "myid")
+	from, to := all[2].Do("cluster", "myid"), all[0].Do("cluster", "myid")
 	const slot = 16383
-	all[0].do("cluster", "setslot", slot, "importing", from)
-	all[2].do("cluster", "setslot", slot, "migrating", to)
+	all[0].Do("cluster", "setslot", slot, "importing", from)
+	all[2].Do("cluster", "setslot", slot, "migrating", to)
 	if err := goOn(t, d, next); err == nil {
 		t.Error("a list went on while a slot was moved")
 	}
@@ -76,7 +77,7 @@ func TestListWhileAClusterIsRearranged(t *testing.T) {
 		t.Error("a list was begun and ended while a slot was moved")
 	}
 	for _, s := range all {
-		s.do("cluster", "setslot", slot, "node", to)
+		s.Do("cluster", "setslot", slot, "node", to)
 	}
 	if err := goOn(t, d, next); err == nil {
 		t.Error("a list went on after a slot was moved")
@@ -88,8 +89,8 @@ func TestListWhileAClusterIsRearranged(t *testing.T) {
 
 // Where a list goes on is said by the driver alone.
 func TestListFromElsewhere(t *testing.T) {
-	s := serve(t)
-	d := connect(t, redis.Options{Addrs: []string{s.addr}, CallTimeout: patient})
+	s := redistest.Serve(t)
+	d := connect(t, redis.Options{Addrs: []string{s.Addr}, CallTimeout: patient})
 	for _, next := range []string{"0", "!", "YQ", base64.RawURLEncoding.EncodeToString([]byte("\x85\x6b127.0.0.1:1\x60\x60\x00\x80"))} {
 		if slots, _, err := d.List(t.Context(), next, 5); err == nil {
 			t.Errorf("List from %q = %q", next, slots)
@@ -99,12 +100,12 @@ func TestListFromElsewhere(t *testing.T) {
 
 // A prefix is no pattern: a store does not list another's slots.
 func TestListOfAnOddPrefix(t *testing.T) {
-	s := serve(t)
+	s := redistest.Serve(t)
 	for _, prefix := range []string{"a*:", "a?:", "[ab]:", `a\:`, "a}:", "a{:"} {
-		odd := connect(t, redis.Options{Addrs: []string{s.addr}, CallTimeout: patient, Prefix: prefix})
+		odd := connect(t, redis.Options{Addrs: []string{s.Addr}, CallTimeout: patient, Prefix: prefix})
 		put(t, odd, "own", "1")
-		put(t, connect(t, redis.Options{Addrs: []string{s.addr}, CallTimeout: patient, Prefix: "aa:"}), "other", "1")
-		put(t, connect(t, redis.Options{Addrs: []string{s.addr}, CallTimeout: patient, Prefix: "b:"}), "other", "1")
+		put(t, connect(t, redis.Options{Addrs: []string{s.Addr}, CallTimeout: patient, Prefix: "aa:"}), "other", "1")
+		put(t, connect(t, redis.Options{Addrs: []string{s.Addr}, CallTimeout: patient, Prefix: "b:"}), "other", "1")
 		if slots, next, err := odd.List(t.Context(), "", 100); err != nil || next != "" || fmt.Sprint(slots) != "[own]" {
 			t.Errorf("prefix %q: List = %q, %q, %v", prefix, slots, next, err)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/authhost/authhost/host/cache"
 	"github.com/authhost/authhost/host/cache/redis"
+	"github.com/authhost/authhost/host/cache/redis/redistest"
 )
 
 func TestRefusedOptions(t *testing.T) {
@@ -108,53 +109,53 @@ func mustFail(t *testing.T, d cache.Driver) {
 // it is back, so is all that was acknowledged, without a new driver.
 func TestServerAwayAndBack(t *testing.T) {
 	t.Parallel()
-	s := serve(t, "--appendonly", "yes", "--appendfsync", "always")
-	d := connect(t, redis.Options{Addrs: []string{s.addr}})
+	s := redistest.Serve(t, "--appendonly", "yes", "--appendfsync", "always")
+	d := connect(t, redis.Options{Addrs: []string{s.Addr}})
 	put(t, d, "slot", "1")
 
-	s.signal(syscall.SIGSTOP)
+	s.Signal(syscall.SIGSTOP)
 	mustFail(t, d)
-	s.signal(syscall.SIGCONT)
-	until(t, "it answers after a halt", func(ctx context.Context) bool { return d.Ping(ctx) == nil })
+	s.Signal(syscall.SIGCONT)
+	redistest.Until(t, "it answers after a halt", func(ctx context.Context) bool { return d.Ping(ctx) == nil })
 	mustHold(t, d, "slot", "1")
 
 	for round := range 3 {
 		put(t, d, "slot", fmt.Sprint(round))
-		s.kill()
+		s.Kill()
 		mustFail(t, d)
-		s.start()
-		until(t, "it answers after a kill", func(ctx context.Context) bool { return d.Ping(ctx) == nil })
+		s.Start()
+		redistest.Until(t, "it answers after a kill", func(ctx context.Context) bool { return d.Ping(ctx) == nil })
 		mustHold(t, d, "slot", fmt.Sprint(round))
 	}
 
 	// An idle connection that the server closed is no failure at all.
-	s.kill()
-	s.start()
-	s.wait()
+	s.Kill()
+	s.Start()
+	s.Wait()
 	mustHold(t, d, "slot", "2")
 }
 
 func TestForgottenScript(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
-	d := connect(t, redis.Options{Addrs: []string{s.addr}})
+	s := redistest.Serve(t)
+	d := connect(t, redis.Options{Addrs: []string{s.Addr}})
 	put(t, d, "slot", "1")
-	s.do("script", "flush")
+	s.Do("script", "flush")
 	put(t, d, "slot", "2")
 	mustHold(t, d, "slot", "2")
 }
 
 func TestEvicting(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
-	d := connect(t, redis.Options{Addrs: []string{s.addr}})
+	s := redistest.Serve(t)
+	d := connect(t, redis.Options{Addrs: []string{s.Addr}})
 	for policy, want := range map[string]bool{"noeviction": false, "allkeys-lru": true, "volatile-ttl": true} {
-		s.do("config", "set", "maxmemory-policy", policy)
+		s.Do("config", "set", "maxmemory-policy", policy)
 		if got, err := d.Evicting(t.Context()); err != nil || got != want {
 			t.Errorf("Evicting with %s = %v, %v", policy, got, err)
 		}
 	}
-	s.kill()
+	s.Kill()
 	if _, err := d.Evicting(t.Context()); err == nil {
 		t.Error("Evicting of a server that is away has an answer")
 	}
@@ -164,8 +165,8 @@ func TestEvicting(t *testing.T) {
 // it waits for them again, even where nothing is left to change.
 func TestWaitForReplicas(t *testing.T) {
 	t.Parallel()
-	s := serve(t, "--repl-diskless-sync-delay", "0")
-	d := connect(t, redis.Options{Addrs: []string{s.addr}, WaitReplicas: 1, CallTimeout: 1500 * time.Millisecond})
+	s := redistest.Serve(t, "--repl-diskless-sync-delay", "0")
+	d := connect(t, redis.Options{Addrs: []string{s.Addr}, WaitReplicas: 1, CallTimeout: 1500 * time.Millisecond})
 	one := cache.Change{Put: []cache.Field{{Name: "a", Value: []byte("1")}}, Expires: time.Now().Add(time.Hour)}
 	end := cache.Change{Delete: []string{"a"}}
 	refused := cache.Change{If: []cache.Field{{Name: "a", Value: []byte("9")}}, Delete: []string{"a"}}
@@ -192,25 +193,25 @@ func TestWaitForReplicas(t *testing.T) {
 			soon = soon.Add(time.Hour)
 		}
 	}
-	host, port, _ := net.SplitHostPort(s.addr)
-	replica := serve(t, "--replicaof", host+" "+port)
-	until(t, "the delete is acknowledged", func(ctx context.Context) bool {
+	host, port, _ := net.SplitHostPort(s.Addr)
+	replica := redistest.Serve(t, "--replicaof", host+" "+port)
+	redistest.Until(t, "the delete is acknowledged", func(ctx context.Context) bool {
 		applied, err := d.Change(ctx, "slot", end)
 		return err == nil && applied
 	})
-	if keys := s.do("exists", "authhost:{slot}"); keys != "0" {
+	if keys := s.Do("exists", "authhost:{slot}"); keys != "0" {
 		t.Errorf("waiting left the slot behind: %s", keys)
 	}
 	if applied, err := d.Change(t.Context(), "slot", one); err != nil || !applied {
 		t.Errorf("with a replica: Change = %v, %v", applied, err)
 	}
-	if got := replica.do("hget", "authhost:{slot}", "a"); got != "1" {
+	if got := replica.Do("hget", "authhost:{slot}", "a"); got != "1" {
 		t.Errorf("the replica holds %q", got)
 	}
-	if n, err := d.Add(t.Context(), "count", "n", 1, soon); err != nil || replica.do("hget", "authhost:{count}", "n") != fmt.Sprint(n) {
+	if n, err := d.Add(t.Context(), "count", "n", 1, soon); err != nil || replica.Do("hget", "authhost:{count}", "n") != fmt.Sprint(n) {
 		t.Errorf("with a replica: Add = %d, %v", n, err)
 	}
-	if err := d.PutDue(t.Context(), 5, "slot", time.UnixMilli(99)); err != nil || replica.do("zscore", "authhost:due:{05}", "slot") != "99" {
+	if err := d.PutDue(t.Context(), 5, "slot", time.UnixMilli(99)); err != nil || replica.Do("zscore", "authhost:due:{05}", "slot") != "99" {
 		t.Errorf("with a replica: PutDue = %v", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/authhost/authhost/host/cache"
 	"github.com/authhost/authhost/host/cache/redis"
+	"github.com/authhost/authhost/host/cache/redis/redistest"
 )
 
 // watching runs a watch until it ends.
@@ -49,8 +50,8 @@ func mustEnd(t *testing.T, ended chan error) {
 // happens: it is asked.
 func TestWatchOfAHaltedServer(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
-	d := connect(t, redis.Options{Addrs: []string{s.addr}, CallTimeout: patient})
+	s := redistest.Serve(t)
+	d := connect(t, redis.Options{Addrs: []string{s.Addr}, CallTimeout: patient})
 	told, ended := watching(t, d)
 	time.Sleep(2500 * time.Millisecond) // quiet for more than two beats
 	put(t, d, "slot", "1")
@@ -61,8 +62,8 @@ func TestWatchOfAHaltedServer(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("a quiet Watch tells nothing")
 	}
-	s.signal(syscall.SIGSTOP)
-	defer s.signal(syscall.SIGCONT)
+	s.Signal(syscall.SIGSTOP)
+	defer s.Signal(syscall.SIGCONT)
 	mustEnd(t, ended)
 }
 
@@ -70,13 +71,13 @@ func TestWatchOfAHaltedServer(t *testing.T) {
 // master hears of the others any more, and one that is lost interrupts.
 func TestWatchOfACutCluster(t *testing.T) {
 	t.Parallel()
-	all := cluster(t, 3)
-	d := connect(t, redis.Options{Addrs: all.addrs(), Cluster: true, CallTimeout: patient})
+	all := redistest.Cluster(t, 3)
+	d := connect(t, redis.Options{Addrs: all.Addrs(), Cluster: true, CallTimeout: patient})
 	told, ended := watching(t, d)
 	for _, s := range all {
 		// Each has a subscriber of its own.
-		if n := s.do("pubsub", "numsub", "authhost:changed"); !strings.HasSuffix(n, " 1]") {
-			t.Errorf("at %s listen: %s", s.addr, n)
+		if n := s.Do("pubsub", "numsub", "authhost:changed"); !strings.HasSuffix(n, " 1]") {
+			t.Errorf("at %s listen: %s", s.Addr, n)
 		}
 	}
 	for i := range 20 {
@@ -90,7 +91,7 @@ func TestWatchOfACutCluster(t *testing.T) {
 			}
 		}
 	}
-	all[1].kill()
+	all[1].Kill()
 	mustEnd(t, ended)
 }
 
@@ -98,11 +99,11 @@ func TestWatchOfACutCluster(t *testing.T) {
 // acknowledged is there.
 func TestSentinelFailover(t *testing.T) {
 	t.Parallel()
-	master := serve(t, "--repl-diskless-sync-delay", "0")
+	master := redistest.Serve(t, "--repl-diskless-sync-delay", "0")
 	for range 2 {
-		replicaOf(t, master)
+		redistest.ReplicaOf(t, master)
 	}
-	d := connect(t, redis.Options{Addrs: sentinels(t, master, 3).addrs(), MasterName: "main", WaitReplicas: 1, CallTimeout: patient})
+	d := connect(t, redis.Options{Addrs: redistest.Sentinels(t, master, 3).Addrs(), MasterName: "main", WaitReplicas: 1, CallTimeout: patient})
 	soon := time.Now().Add(time.Hour)
 	put(t, d, "slot", "1")
 	if _, err := d.Add(t.Context(), "slot", "n", 41, soon); err != nil {
@@ -112,10 +113,10 @@ func TestSentinelFailover(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, ended := watching(t, d)
-	master.kill()
+	master.Kill()
 	mustEnd(t, ended)
 	settled := 0 // sentinels may contradict each other, the other replica be away
-	until(t, "all have settled", func(ctx context.Context) bool {
+	redistest.Until(t, "all have settled", func(ctx context.Context) bool {
 		_, err := d.Change(ctx, "slot", cache.Change{Put: []cache.Field{{Name: "b"}}, Expires: soon})
 		if settled++; err != nil {
 			settled = 0
