@@ -6,16 +6,22 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/tetratelabs/wazero"
 )
 
 const sumSuffix = ".sha256"
+
+// maxAge is how old an entry may become. The cache cannot tell which are in
+// use: one that is will be compiled anew.
+const maxAge = 30 * 24 * time.Hour
 
 // Cache keeps compiled code for the plugins that share it, in memory and, if
 // it has a directory, on disk. It compiles one module at a time, so that two
@@ -23,7 +29,7 @@ const sumSuffix = ".sha256"
 //
 // What lies in the directory is run as native code: it belongs to this user
 // alone. Each entry stands beside its SHA-256; one that does not agree with
-// it, or lacks it, is deleted and compiled anew.
+// it, or lacks it, is deleted and compiled anew; so is one of more than 30 days.
 type Cache struct {
 	dir  string
 	code wazero.CompilationCache
@@ -85,15 +91,17 @@ func compileModule(ctx context.Context, rt wazero.Runtime, module []byte) (m waz
 	return rt.CompileModule(ctx, module)
 }
 
-// verify deletes every entry that does not agree with its sum.
+// verify deletes every entry that does not agree with its sum or is too old.
 func (c *Cache) verify() error {
 	return c.each(func(path string) error {
 		if strings.HasSuffix(path, sumSuffix) {
 			return nil
 		}
 		want, _ := os.ReadFile(path + sumSuffix)
-		if got, err := sum(path); err == nil && got == string(want) {
-			return nil
+		if info, err := os.Stat(path); err == nil && time.Since(info.ModTime()) < maxAge {
+			if got, err := sum(path); err == nil && got == string(want) {
+				return nil
+			}
 		}
 		return errors.Join(remove(path), remove(path+sumSuffix))
 	})
@@ -138,10 +146,14 @@ func remove(path string) error {
 }
 
 func sum(path string) (string, error) {
-	b, err := os.ReadFile(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return "", err
 	}
-	s := sha256.Sum256(b)
-	return hex.EncodeToString(s[:]), nil
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/authhost/authhost/host/plugin"
 )
@@ -56,6 +57,15 @@ func TestCacheDirectory(t *testing.T) {
 		t.Errorf("the directory is %v, %v", info.Mode(), err)
 	}
 
+	month := time.Now().Add(-31 * 24 * time.Hour)
+	if err := os.Chtimes(files[0], month, month); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := plugin.NewCache(dir); err != nil || len(entries(t, dir)) != len(files)-1 {
+		t.Errorf("an old entry is still there, or a young one is not: %v, %v", entries(t, dir), err)
+	} else if err := c.Close(); err != nil {
+		t.Error(err)
+	}
 	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +75,7 @@ func TestCacheDirectory(t *testing.T) {
 	if info, _ := os.Stat(dir); info.Mode().Perm() != 0o700 {
 		t.Errorf("the directory is still %v", info.Mode())
 	}
-	if _, err := plugin.NewCache(files[0]); err == nil {
+	if _, err := plugin.NewCache(files[len(files)-1]); err == nil {
 		t.Error("a file served as a directory")
 	}
 }

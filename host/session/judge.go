@@ -81,10 +81,10 @@ func (s *Store) read(ctx context.Context, d cache.Driver, userID, sessionID stri
 		return record{}, unavailable(err)
 	}
 	r := record{raw: raw}
-	if r.header, err = decodeHeader(raw[0]); err != nil {
+	if r.header, err = s.headers.decode(raw[0], decodeHeader); err != nil {
 		return record{}, unavailable(err)
 	}
-	if r.session, err = decodeSession(raw[1]); err != nil {
+	if r.session, err = s.sessions.decode(raw[1], decodeSession); err != nil {
 		return record{}, unavailable(err)
 	}
 	return r, nil
@@ -139,7 +139,7 @@ func (s *Store) revoked(id *host.Identity, rawHeader, rawEntry []byte) (bool, er
 	if err != nil {
 		return false, err
 	}
-	h, err := decodeHeader(rawHeader)
+	h, err := s.headers.decode(rawHeader, decodeHeader)
 	if err != nil {
 		return false, err
 	}

@@ -59,6 +59,9 @@ type Store struct {
 	near  bool            // o.Cache may remember
 	touch time.Duration   // the shortest time between two writes of an idle deadline
 	turns []chan struct{} // see retry; users are spread over them as over due-lists
+
+	headers  *memo[header]
+	sessions *memo[session]
 }
 
 const (
@@ -105,7 +108,8 @@ func New(o Options) (*Store, error) {
 	if !near {
 		o.Through = o.Cache
 	}
-	s := &Store{o: o, near: near, touch: min(max(o.Idle/16, time.Second), o.Idle/2), turns: make([]chan struct{}, cache.DueLists)}
+	s := &Store{o: o, near: near, touch: min(max(o.Idle/16, time.Second), o.Idle/2), turns: make([]chan struct{}, cache.DueLists),
+		headers: newMemo[header](), sessions: newMemo[session]()}
 	for i := range s.turns {
 		s.turns[i] = make(chan struct{}, 1)
 	}

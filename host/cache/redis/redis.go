@@ -49,6 +49,9 @@ type Driver struct {
 	prefix  string
 	channel string // on which changes are told
 	replica int
+	// reads has no client with a cluster: a node that is away would hold up
+	// what is asked of the others.
+	reads reads
 	// wait is how long replicas have; shorter than a call, so that too few of
 	// them is an answer and not a connection that is given up.
 	wait time.Duration
@@ -82,6 +85,9 @@ func New(o Options) (*Driver, error) {
 		return nil, errors.New("cache redis: several addresses need cluster or master_name")
 	default:
 		d.client = goredis.NewClient(u.Simple())
+	}
+	if !o.Cluster {
+		d.reads.client = d.client
 	}
 	return d, nil
 }
@@ -129,7 +135,7 @@ func (d *Driver) Get(ctx context.Context, slot string, fields ...string) ([][]by
 	if len(fields) == 0 {
 		return values, ctx.Err()
 	}
-	got, err := d.client.HMGet(ctx, d.key(slot), fields...).Result()
+	got, err := d.hmget(ctx, d.key(slot), fields)
 	if err != nil {
 		return nil, fmt.Errorf("cache redis: HMGET: %w", err)
 	}
@@ -146,6 +152,18 @@ func (d *Driver) Get(ctx context.Context, slot string, fields ...string) ([][]by
 		}
 	}
 	return values, nil
+}
+
+func (d *Driver) hmget(ctx context.Context, key string, fields []string) ([]any, error) {
+	if d.reads.client == nil {
+		return d.client.HMGet(ctx, key, fields...).Result()
+	}
+	args := make([]any, 0, 2+len(fields))
+	args = append(args, "hmget", key)
+	for _, f := range fields {
+		args = append(args, f)
+	}
+	return d.reads.ask(ctx, args...)
 }
 
 // All implements cache.Driver.
