@@ -1,0 +1,300 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/authhost/authhost/host/session"
+)
+
+// sessionID is the public id of the session that a token is of.
+func sessionID(t testing.TB, token string) string {
+	t.Helper()
+	parsed, err := session.ParseToken(token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parsed.SessionID
+}
+
+// Two and three processes on one cache are one authhost: whichever made a
+// session, each of the others resolves it, moves its idle deadline, lists it
+// and ends it.
+func TestProcessesAreOne(t *testing.T) {
+	onShared(t, func(t *testing.T, s *shared) {
+		for _, n := range []int{2, 3} {
+			t.Run(fmt.Sprint(n), func(t *testing.T) {
+				idp := newIssuer(t)
+				hosts := serveAll(t, n, idp.realm("    session: {idle: 24s}")+s.config(s.at, 0)+open)
+				for maker := range n {
+					p := &processes{hosts: hosts, first: maker, jwt: idp.token(t, fmt.Sprint("user", maker), nil)}
+					p.liveTogether(t)
+				}
+			})
+		}
+	})
+}
+
+// processes are hosts on one cache, of which one makes a session first.
+type processes struct {
+	hosts []*authhost
+	first int
+	jwt   string
+}
+
+// after is the nth host after the one that made the session.
+func (p *processes) after(n int) *authhost { return p.hosts[(p.first+n)%len(p.hosts)] }
+
+// one makes a session on the nth host, and expects all to know it at once.
+func (p *processes) one(t *testing.T, n int) (token, id, user string) {
+	t.Helper()
+	made := p.after(n).login(t, p.jwt)
+	id = sessionID(t, made.token)
+	for i, h := range p.hosts {
+		a := h.expect(t, http.StatusOK, fmt.Sprint("a new session, host ", i), bearer(made.token)...)
+		if got := a.header.Get("X-Auth-Request-Session-Id"); got != id {
+			t.Errorf("host %d: session id %q, want %q", i, got, id)
+		}
+	}
+	return made.token, id, made.userID
+}
+
+func (p *processes) liveTogether(t *testing.T) {
+	session, id, user := p.one(t, 0)
+	other, otherID, _ := p.one(t, 1)
+	wantListed(t, p.hosts, user, id, otherID)
+	for i, h := range p.hosts { // as the user is shown them
+		own := parseList(t, get(t, h.public+"/v1/me/sessions", bearer(other)...))
+		current := slices.IndexFunc(own, func(l listed) bool { return l.Current })
+		if len(own) != 2 || current < 0 || own[current].ID != otherID {
+			t.Errorf("host %d: %+v", i, own)
+		}
+	}
+	p.isTouched(t, session, id, user)
+	session, id = p.isRotated(t, session, id, user, otherID)
+
+	if a := ask(t, "DELETE", p.after(1).public+"/v1/me/sessions/"+id, bearer(other)...); a.status != http.StatusNoContent {
+		t.Fatalf("end one: %s", a)
+	}
+	wantEverywhere(t, p.hosts, http.StatusUnauthorized, "ended by another session", session)
+	wantEverywhere(t, p.hosts, http.StatusOK, "that other session", other)
+	wantListed(t, p.hosts, user, otherID)
+	if a := ask(t, "DELETE", p.after(2).public+"/v1/me/sessions/"+id, bearer(other)...); a.status != http.StatusNotFound {
+		t.Errorf("end it again: %s", a)
+	}
+
+	third, _, _ := p.one(t, 2)
+	p.after(3).logout(t, bearer(third)...)
+	wantEverywhere(t, p.hosts, http.StatusUnauthorized, "logged out", third)
+	wantListed(t, p.hosts, user, otherID)
+
+	p.one(t, 1)
+	if a := ask(t, "POST", p.after(2).admin+operatorPath(user)+"/logout", bearer(operatorToken)...); a.status != http.StatusNoContent {
+		t.Fatalf("logout everywhere: %s", a)
+	}
+	wantEverywhere(t, p.hosts, http.StatusUnauthorized, "logged out everywhere", other)
+	wantEverywhere(t, p.hosts, http.StatusUnauthorized, "logged out everywhere, JWT", p.jwt)
+	wantListed(t, p.hosts, user)
+}
+
+// isTouched uses a session on one host until another lists it as used.
+func (p *processes) isTouched(t *testing.T, token, id, user string) {
+	t.Helper()
+	as := func(n int) listed {
+		list := p.after(n).list(t, user)
+		i := slices.IndexFunc(list, func(l listed) bool { return l.ID == id })
+		if i < 0 {
+			t.Fatalf("the session is not listed: %+v", list)
+		}
+		return list[i]
+	}
+	before := as(0)
+	eventually(t, "the use of a session on another host", func() bool {
+		p.after(1).expect(t, http.StatusOK, "in use", bearer(token)...)
+		return as(2).LastSeenAt.After(before.LastSeenAt)
+	})
+	if now := as(0); !now.IdleExpiresAt.After(before.IdleExpiresAt) || !now.ExpiresAt.Equal(before.ExpiresAt) || !now.CreatedAt.Equal(before.CreatedAt) {
+		t.Errorf("used: %+v, before: %+v", now, before)
+	}
+}
+
+// isRotated gives a session another id on one host.
+func (p *processes) isRotated(t *testing.T, old, oldID, user, otherID string) (token, id string) {
+	t.Helper()
+	a := ask(t, "POST", p.after(1).public+"/v1/refresh", bearer(old)...)
+	token = a.header.Get("X-Auth-Token")
+	if a.status != http.StatusOK || token == "" {
+		t.Fatalf("refresh: %s", a)
+	}
+	if id = sessionID(t, token); id == oldID {
+		t.Error("refresh left the id as it was")
+	}
+	wantEverywhere(t, p.hosts, http.StatusUnauthorized, "the token of before", old)
+	wantEverywhere(t, p.hosts, http.StatusOK, "the token of after", token)
+	wantListed(t, p.hosts, user, id, otherID)
+	return token, id
+}
+
+// writerEnv tells the test binary to be one of those who write a session's
+// attributes: a job in JSON.
+const writerEnv = "AUTHHOST_E2E_WRITER"
+
+// job is what one process writes.
+type job struct {
+	Driver, At    string // of the cache
+	User, Session string
+	Name          string // the attribute of its own
+	Writes        int
+}
+
+const lanes = 2 // goroutines of one writer
+
+// write adds one to two attributes of the session, its own and the one that
+// all share, as often as the job says, by compare-and-swap.
+func (j job) write() error {
+	d, err := openShared(j.Driver, j.At)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	store, err := session.New(session.Options{Realm: "main", Cache: d})
+	if err != nil {
+		return err
+	}
+	failed := make(chan error, lanes)
+	for range lanes {
+		go func() {
+			for range j.Writes / lanes {
+				if err := store.ChangeAttributes(context.Background(), j.User, j.Session, j.add); err != nil {
+					failed <- err
+					return
+				}
+			}
+			failed <- nil
+		}()
+	}
+	for range lanes {
+		if err := <-failed; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (j job) add(attributes map[string]string) error {
+	for _, name := range []string{j.Name, "all"} {
+		n, _ := strconv.Atoi(attributes[name]) // 0 where there is none
+		attributes[name] = strconv.Itoa(n + 1)
+	}
+	return nil
+}
+
+// serveJob is the process of a writer.
+func serveJob(text string) error {
+	var j job
+	if err := json.Unmarshal([]byte(text), &j); err != nil {
+		return err
+	}
+	return j.write()
+}
+
+// useAndLogIn uses a session, then logs its user in on one host and out on
+// another.
+func useAndLogIn(here, there *authhost, token, jwt string) error {
+	if a, err := try("GET", here.public+"/authz/forward-auth", forwarded("GET", "/x", bearer(token)...)...); err != nil || a.status != http.StatusOK {
+		return fmt.Errorf("in use: %s, %w", a, err)
+	}
+	second, err := try("POST", here.public+"/v1/login", bearer(jwt)...)
+	if err != nil || second.status != http.StatusOK {
+		return fmt.Errorf("login: %s, %w", second, err)
+	}
+	if a, err := try("POST", there.public+"/v1/logout", "X-Auth-Token", second.header.Get("X-Auth-Token")); err != nil || a.status != http.StatusNoContent {
+		return fmt.Errorf("logout: %s, %w", a, err)
+	}
+	return nil
+}
+
+// Three processes write one session's attributes at once, while two hosts let
+// it be used, which moves its deadline, and its user logs in and out: not one
+// write is lost.
+func TestNoAttributeIsLost(t *testing.T) {
+	onShared(t, func(t *testing.T, s *shared) {
+		writes := 1500
+		if *soak {
+			writes = 10_002
+		}
+		idp := newIssuer(t)
+		hosts := serveAll(t, 2, idp.realm("    session: {idle: 16s}")+s.config(s.at, 0)+open)
+		jwt := idp.token(t, "alice", nil)
+		live := hosts[0].login(t, jwt)
+		j := job{Driver: s.driver, At: s.at, User: live.userID, Session: sessionID(t, live.token), Writes: writes / 3}
+
+		done := make(chan struct{})
+		var use sync.WaitGroup
+		use.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-done:
+					return
+				case <-time.After(20 * time.Millisecond):
+				}
+				if err := useAndLogIn(hosts[n%2], hosts[(n+1)%2], live.token, jwt); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+		began := time.Now()
+		var writers []*exec.Cmd
+		var said [3]bytes.Buffer
+		for i := range 3 {
+			j.Name = fmt.Sprint("of ", i)
+			text, err := json.Marshal(j)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command(os.Args[0])
+			cmd.Env, cmd.Stderr = append(os.Environ(), writerEnv+"="+string(text)), &said[i]
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			writers = append(writers, cmd)
+		}
+		for i, w := range writers {
+			if err := w.Wait(); err != nil {
+				t.Errorf("writer %d: %v: %s", i, err, said[i].String())
+			}
+		}
+		took := time.Since(began)
+		close(done)
+		use.Wait()
+
+		store, err := session.New(session.Options{Realm: "main", Cache: s.open(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := store.Attributes(t.Context(), j.User, j.Session)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]string{"all": strconv.Itoa(writes)}
+		for i := range 3 {
+			want[fmt.Sprint("of ", i)] = strconv.Itoa(writes / 3)
+		}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("attributes %v, want %v", got, want)
+		}
+		wantEverywhere(t, hosts, http.StatusOK, "afterwards", live.token)
+		t.Logf("%d writes by three processes in %s", writes, took.Round(time.Millisecond))
+	})
+}
