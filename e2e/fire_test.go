@@ -1,0 +1,315 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	fireClients  = 64
+	fireReplicas = 3
+	// fireStaleness is short so that a round is. It is not a time that anything
+	// must take: what is asked later must know, however slow all of it is.
+	fireStaleness = 250 * time.Millisecond
+)
+
+// fate is what becomes of the replica that is told to log a user out.
+type fate string
+
+const (
+	lives       fate = "lives"
+	killed      fate = "killed"       // once it acknowledged
+	killedFirst fate = "killed first" // once its write is done, before it hears of that
+)
+
+// Three replicas let one user in, for 64 clients that keep asking, until one
+// of them is told to log the user out: who asks after that was acknowledged is
+// let in by none of them, or after max_staleness where reads are remembered,
+// even when nobody is told of the change, and even when the replica that made it
+// is gone.
+func TestLogoutUnderFire(t *testing.T) {
+	for _, c := range []struct {
+		driver    string
+		staleness time.Duration
+		hearing   hearing
+		fate      fate
+	}{
+		{"redis", 0, heard, lives},
+		{"redis", 0, heard, killedFirst},
+		{"redis", fireStaleness, heard, lives},
+		{"redis", fireStaleness, muted, lives},
+		{"redis", fireStaleness, refused, killed},
+		{"redis", fireStaleness, muted, killedFirst},
+		{"etcd", 0, heard, killed},
+		{"etcd", fireStaleness, heard, lives},
+		{"etcd", fireStaleness, muted, killed},
+		{"file", 0, heard, lives},
+		{"file", fireStaleness, heard, killed}, // which remembers nothing
+	} {
+		t.Run(fmt.Sprintf("%s %s %s %s", c.driver, c.staleness, c.hearing, c.fate), func(t *testing.T) {
+			f := newFire(t, c.driver, c.staleness, c.hearing)
+			f.fate = c.fate
+			rounds := 2
+			if *soak {
+				rounds = 40
+			}
+			for n := range rounds {
+				f.round(t, n)
+				if t.Failed() {
+					break
+				}
+			}
+			t.Logf("%d rounds: %d answers, %d allows asked after the logout, the last of them %s after it",
+				rounds, f.answers, f.late, f.latest.Round(time.Millisecond))
+			f.wasAsMeant(t, c.hearing)
+		})
+	}
+}
+
+// fire is replicas on one cache, the clients that ask them, and what came of
+// it.
+type fire struct {
+	staleness time.Duration // that is allowed
+	fate      fate
+	idp       *issuer
+	hosts     []*authhost
+	redis     *redisGate
+	etcd      *etcdGate
+
+	hits    float64 // reads answered from memory, until each logout
+	answers int
+	late    int           // allows asked after a logout, within what is allowed
+	latest  time.Duration // the longest after it
+}
+
+func newFire(t *testing.T, driver string, staleness time.Duration, h hearing) *fire {
+	t.Helper()
+	s := startShared(t, driver)
+	f := &fire{staleness: staleness, idp: newIssuer(t)}
+	at := s.at
+	switch {
+	case driver == "redis":
+		f.redis = newRedisGate(t, s.at, h)
+		at = f.redis.addr
+	case h == muted:
+		f.etcd, at = newEtcdGate(t, s.at)
+	}
+	f.hosts = serveAll(t, fireReplicas, f.idp.realm("")+s.config(at, staleness)+open)
+	if driver == "file" {
+		f.staleness = 0 // it is as near as a memory
+	}
+	return f
+}
+
+// wasAsMeant expects that reads were remembered where they may be, and that
+// nobody was told where nobody was to be.
+func (f *fire) wasAsMeant(t *testing.T, h hearing) {
+	t.Helper()
+	if (f.hits > 0) != (f.staleness > 0) {
+		t.Errorf("%v reads were answered from memory", f.hits)
+	}
+	switch {
+	case f.redis != nil && f.staleness > 0:
+		if n := f.redis.subscribed.Load(); n < fireReplicas {
+			t.Errorf("%d subscriptions", n)
+		}
+		if n := f.redis.swallowed.Load(); (n > 0) != (h == muted) {
+			t.Errorf("%d messages were swallowed", n)
+		}
+	case f.etcd != nil:
+		if n := f.etcd.watches.Load(); n < fireReplicas {
+			t.Errorf("%d watches", n)
+		}
+	}
+	if h != heard && f.late == 0 {
+		t.Error("nobody was ever told late: the messages were not cut")
+	}
+}
+
+// shot is one answer.
+type shot struct {
+	asked  time.Time
+	status int
+	err    error
+}
+
+// client asks one replica about one credential, again and again.
+type client struct {
+	host   int
+	url    string
+	header []string
+	shots  []shot
+	allows atomic.Int64
+	last   atomic.Int64 // when the question of the last answer was asked, in ns after the round began
+}
+
+// round logs a user that nobody knew before in and out.
+func (f *fire) round(t *testing.T, n int) {
+	t.Helper()
+	user := fmt.Sprint("user", n)
+	jwt := f.idp.token(t, user, nil)
+	credentials := []string{jwt}
+	var id string
+	for _, h := range f.hosts {
+		made := h.login(t, jwt)
+		credentials, id = append(credentials, made.token), made.userID
+	}
+	began, quit := time.Now(), make(chan struct{})
+	var clients []*client
+	var all sync.WaitGroup
+	for i := range fireClients {
+		host := i % fireReplicas
+		c := &client{host: host, url: f.hosts[host].public + "/authz/forward-auth", header: forwarded("GET", "/x", bearer(credentials[i/fireReplicas%len(credentials)])...)}
+		clients = append(clients, c)
+		all.Go(func() { c.fire(began, quit) })
+	}
+	stop := sync.OnceFunc(func() { close(quit); all.Wait() })
+	defer stop()
+	eventually(t, "every client let in", func() bool {
+		for _, c := range clients {
+			if c.allows.Load() < 3 {
+				return false
+			}
+		}
+		return true
+	})
+
+	if f.staleness > 0 { // what is remembered is of any age
+		time.Sleep(rand.N(f.staleness))
+	}
+	who := n % fireReplicas
+	f.hits += f.hosts[who].metric(t, "authhost_cache_near_total", `event="hit"`)
+	sent := time.Now()
+	done := f.logout(t, n, who, id, credentials)
+	limit := done.Add(f.staleness)
+	eventually(t, "answers to every client that asked after the logout", func() bool {
+		for _, c := range clients {
+			if began.Add(time.Duration(c.last.Load())).Before(limit.Add(20*time.Millisecond)) && (f.fate == lives || c.host != who) {
+				return false
+			}
+		}
+		return true
+	})
+	stop()
+	direct.CloseIdleConnections() // a host that stops waits for those that were never used
+	for i, c := range clients {
+		for _, s := range c.shots {
+			if f.fate != lives && c.host == who && s.err != nil && s.asked.After(began) {
+				continue // it is gone
+			}
+			f.judge(t, fmt.Sprintf("round %d, client %d of replica %d", n, i, c.host), s, sent, done, limit)
+		}
+	}
+	if f.fate != lives {
+		f.hosts[who] = serveFile(t, f.hosts[who].config)
+		f.hosts[who].awaitReady(t)
+	}
+}
+
+// judge counts an answer, and refuses one that must not be.
+func (f *fire) judge(t *testing.T, what string, s shot, sent, done, limit time.Time) {
+	t.Helper()
+	f.answers++
+	switch {
+	case s.err != nil:
+		t.Errorf("%s: %v", what, s.err)
+	case s.status == http.StatusServiceUnavailable:
+		t.Logf("%s: 503", what) // cannot tell, which a slow machine may come to
+	case s.status != http.StatusOK && s.status != http.StatusUnauthorized:
+		t.Errorf("%s: %d", what, s.status)
+	case s.status == http.StatusOK && s.asked.After(limit):
+		t.Errorf("%s: let in, asked %s after the logout", what, s.asked.Sub(done))
+	case s.status == http.StatusOK && s.asked.After(done):
+		f.late++
+		f.latest = max(f.latest, s.asked.Sub(done))
+	}
+}
+
+func (c *client) fire(began time.Time, quit chan struct{}) {
+	for {
+		select {
+		case <-quit:
+			return
+		default:
+		}
+		asked := time.Now()
+		a, err := try(http.MethodGet, c.url, c.header...)
+		c.shots = append(c.shots, shot{asked, a.status, err})
+		if err == nil {
+			c.last.Store(int64(asked.Sub(began)))
+			if a.status == http.StatusOK {
+				c.allows.Add(1)
+			}
+		}
+		time.Sleep(time.Duration(rand.IntN(10)) * time.Millisecond)
+	}
+}
+
+// logout has one replica log the user out, in one of the ways that there are,
+// and returns when that was acknowledged.
+func (f *fire) logout(t *testing.T, n, who int, userID string, credentials []string) (done time.Time) {
+	t.Helper()
+	h := f.hosts[who]
+	method, url, header := "POST", h.admin+operatorPath(userID)+"/logout", bearer(operatorToken)
+	if f.fate == killedFirst {
+		return f.killAtWrite(t, h, userID, func() (answer, error) { return try(method, url, header...) })
+	}
+	switch n % 4 {
+	case 1:
+		url = h.admin + operatorPath(userID) + "/deactivate"
+	case 2: // by the user, with any of the sessions
+		url, header = h.admin+"/v1/users/"+userID+"/logout", bearer(credentials[1])
+	case 3: // of each credential alone, in one call
+		url = h.public + "/v1/logout"
+		header = append(bearer(credentials[0]), "X-Auth-Token", credentials[1], "Cookie", "kc_auth="+credentials[2]+"; "+sessionCookie+"="+credentials[3])
+	}
+	a, err := try(method, url, header...)
+	done = time.Now()
+	if err != nil || a.status != http.StatusNoContent {
+		t.Fatalf("logout: %s, %v", a, err)
+	}
+	if f.fate == killed {
+		h.kill()
+	}
+	return done
+}
+
+// killAtWrite kills a replica when Redis has answered its change of the user's
+// slot, before it can hear of that, and returns that moment.
+func (f *fire) killAtWrite(t *testing.T, h *authhost, userID string, logout func() (answer, error)) (done time.Time) {
+	t.Helper()
+	var once sync.Once
+	written := make(chan time.Time, 1)
+	kill := func(asked []byte) {
+		if !bytes.Contains(asked, []byte("{"+userID+"}")) || !bytes.Contains(asked, []byte("evalsha\r\n")) {
+			return
+		}
+		once.Do(func() {
+			written <- time.Now()
+			h.signal(syscall.SIGKILL)
+		})
+	}
+	f.redis.answered.Store(&kill)
+	defer f.redis.answered.Store(nil)
+	if a, err := logout(); err == nil {
+		t.Fatalf("the replica that was to be killed answers %s", a)
+	}
+	select {
+	case done = <-written:
+	case <-time.After(patience):
+		t.Fatal("nothing was written")
+	}
+	<-h.ended
+	if out := h.output.String(); strings.Contains(out, "user logged out everywhere") {
+		t.Error("the replica heard of its write")
+	}
+	return done
+}
