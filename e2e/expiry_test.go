@@ -19,6 +19,7 @@ const idleTime = 5 * time.Second
 // is kept of them goes though nobody ever asks. A live one beside them, in the
 // same slot and in another, is what it was.
 func TestExpiredAndSwept(t *testing.T) {
+	t.Parallel()
 	onShared(t, func(t *testing.T, s *shared) {
 		idp := newIssuer(t)
 		hosts := serveAll(t, 2, idp.realm(fmt.Sprintf("    session: {idle: %s}", idleTime))+s.config(s.at, 0)+open)

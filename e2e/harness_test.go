@@ -240,6 +240,7 @@ func serveProgram(t testing.TB, program, file string, env ...string) *authhost {
 	cmd := exec.Command(program, "serve", "--config", file)
 	cmd.Env = append(environ(t), env...)
 	h := &authhost{process: start(t, cmd), config: file}
+	t.Cleanup(direct.CloseIdleConnections) // it would wait 5 seconds for those that were never used
 	eventually(t, "authhost listening", func() bool {
 		select {
 		case <-h.ended:
