@@ -127,18 +127,22 @@ func (s *strangers) ask(t testing.TB, h *authhost, n int) error {
 	return nil
 }
 
-// sameKeys says which keys are new, gone or other than they were.
+// sameKeys expects that no key is new, gone or other than it was.
 func sameKeys(t *testing.T, before, after map[string]string) {
 	t.Helper()
-	for key := range after {
-		if _, ok := before[key]; !ok {
-			t.Errorf("a new key: %q", key)
+	var others []string
+	for key, value := range after {
+		if was, ok := before[key]; !ok || was != value {
+			others = append(others, key)
 		}
 	}
-	for key, value := range before {
-		if now, ok := after[key]; !ok || now != value {
-			t.Errorf("gone or altered: %q", key)
+	for key := range before {
+		if _, ok := after[key]; !ok {
+			others = append(others, key)
 		}
+	}
+	if len(others) > 0 {
+		t.Errorf("%d keys are new, gone or altered, such as %q", len(others), others[0])
 	}
 }
 
