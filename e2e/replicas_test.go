@@ -211,19 +211,23 @@ func serveJob(text string) error {
 }
 
 // useAndLogIn uses a session, then logs its user in on one host and out on
-// another.
-func useAndLogIn(here, there *authhost, token, jwt string) error {
+// another. busy says that one of them could not, for others kept changing the
+// slot: on a slow disk that happens.
+func useAndLogIn(here, there *authhost, token, jwt string) (busy bool, err error) {
 	if a, err := try("GET", here.public+"/authz/forward-auth", forwarded("GET", "/x", bearer(token)...)...); err != nil || a.status != http.StatusOK {
-		return fmt.Errorf("in use: %s, %w", a, err)
+		return false, fmt.Errorf("in use: %s, %w", a, err)
 	}
-	second, err := try("POST", here.public+"/v1/login", bearer(jwt)...)
-	if err != nil || second.status != http.StatusOK {
-		return fmt.Errorf("login: %s, %w", second, err)
+	a, err := try("POST", here.public+"/v1/login", bearer(jwt)...)
+	if err == nil && a.status == http.StatusOK {
+		a, err = try("POST", there.public+"/v1/logout", "X-Auth-Token", a.header.Get("X-Auth-Token"))
 	}
-	if a, err := try("POST", there.public+"/v1/logout", "X-Auth-Token", second.header.Get("X-Auth-Token")); err != nil || a.status != http.StatusNoContent {
-		return fmt.Errorf("logout: %s, %w", a, err)
+	switch {
+	case err == nil && a.status == http.StatusNoContent:
+		return false, nil
+	case err == nil && a.status == http.StatusServiceUnavailable:
+		return true, nil
 	}
-	return nil
+	return false, fmt.Errorf("login and logout: %s, %w", a, err)
 }
 
 // Three processes write one session's attributes at once, while two hosts let
@@ -231,7 +235,7 @@ func useAndLogIn(here, there *authhost, token, jwt string) error {
 // write is lost.
 func TestNoAttributeIsLost(t *testing.T) {
 	onShared(t, func(t *testing.T, s *shared) {
-		writes := 1500
+		writes := map[string]int{"file": 1500, "redis": 1500, "etcd": 750}[s.driver]
 		if *soak {
 			writes = 10_002
 		}
@@ -243,6 +247,7 @@ func TestNoAttributeIsLost(t *testing.T) {
 
 		done := make(chan struct{})
 		var use sync.WaitGroup
+		var times, busy int
 		use.Go(func() {
 			for n := 0; ; n++ {
 				select {
@@ -250,9 +255,13 @@ func TestNoAttributeIsLost(t *testing.T) {
 					return
 				case <-time.After(20 * time.Millisecond):
 				}
-				if err := useAndLogIn(hosts[n%2], hosts[(n+1)%2], live.token, jwt); err != nil {
+				failed, err := useAndLogIn(hosts[n%2], hosts[(n+1)%2], live.token, jwt)
+				if err != nil {
 					t.Error(err)
 					return
+				}
+				if times++; failed {
+					busy++
 				}
 			}
 		})
@@ -297,6 +306,9 @@ func TestNoAttributeIsLost(t *testing.T) {
 			t.Errorf("attributes %v, want %v", got, want)
 		}
 		wantEverywhere(t, hosts, http.StatusOK, "afterwards", live.token)
-		t.Logf("%d writes by three processes in %s", writes, took.Round(time.Millisecond))
+		if times == 0 || busy > times/2 {
+			t.Errorf("of %d users of the slot beside them %d had no turn", times, busy)
+		}
+		t.Logf("%d writes by three processes in %s, beside %d logins and logouts; %d more had no turn", writes, took.Round(time.Millisecond), times-busy, busy)
 	})
 }
