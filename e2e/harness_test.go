@@ -48,6 +48,13 @@ func TestMain(m *testing.M) {
 	if addr := os.Getenv(clientEnv); addr != "" {
 		runClient(addr)
 	}
+	if text := os.Getenv(writerEnv); text != "" {
+		if err := serveJob(text); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	code := m.Run()
 	if built.dir != "" {
 		os.RemoveAll(built.dir)
@@ -236,6 +243,7 @@ func serveProgram(t testing.TB, program, file string, env ...string) *authhost {
 	cmd := exec.Command(program, "serve", "--config", file)
 	cmd.Env = append(environ(t), env...)
 	h := &authhost{process: start(t, cmd), config: file}
+	t.Cleanup(direct.CloseIdleConnections) // it would wait 5 seconds for those that were never used
 	eventually(t, "authhost listening", func() bool {
 		select {
 		case <-h.ended:

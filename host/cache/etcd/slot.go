@@ -102,13 +102,12 @@ func (d *Driver) Add(ctx context.Context, slot, field string, delta int64, expir
 func (d *Driver) update(ctx context.Context, what, slot string, expires time.Time, change func(map[string][]byte) (wanted, changed bool, err error)) error {
 	return d.call(ctx, what, func(ctx context.Context, c *clientv3.Client) error {
 		key := d.key(slot)
-		got, err := c.Get(ctx, key)
-		if err != nil {
-			return err
-		}
-		kvs := got.Kvs
 		for attempt := 0; ; attempt++ {
-			r, err := d.live(kvs)
+			got, err := c.Get(ctx, key) // anew each time: who waits falls behind
+			if err != nil {
+				return err
+			}
+			r, err := d.live(got.Kvs)
 			if err != nil {
 				return err
 			}
@@ -118,7 +117,7 @@ func (d *Driver) update(ctx context.Context, what, slot string, expires time.Tim
 			if err != nil || !wanted || !changed && (until == r.Expires || len(fields) == 0) {
 				return err
 			}
-			if kvs, err = d.put(ctx, c, key, kvs, r.Expires, until, fields); err != nil || kvs == nil {
+			if done, err := d.put(ctx, c, key, got.Kvs, r.Expires, until, fields); err != nil || done {
 				return err
 			}
 			if err := pause(ctx, attempt); err != nil {
@@ -129,8 +128,8 @@ func (d *Driver) update(ctx context.Context, what, slot string, expires time.Tim
 }
 
 // put writes a slot, or removes it when nothing of it is left, if it is still
-// what was read. Otherwise it returns what there is, which is never nil.
-func (d *Driver) put(ctx context.Context, c *clientv3.Client, key string, was []*mvccpb.KeyValue, old, until int64, fields map[string][]byte) ([]*mvccpb.KeyValue, error) {
+// what was read. It is not done if it was not.
+func (d *Driver) put(ctx context.Context, c *clientv3.Client, key string, was []*mvccpb.KeyValue, old, until int64, fields map[string][]byte) (done bool, err error) {
 	revision := int64(0)
 	if len(was) > 0 {
 		revision = was[0].ModRevision
@@ -141,26 +140,23 @@ func (d *Driver) put(ctx context.Context, c *clientv3.Client, key string, was []
 	if len(fields) > 0 && left > 0 {
 		value, err := encode(until, fields)
 		if err != nil {
-			return nil, err
+			return false, err
 		}
 		keep := clientv3.WithIgnoreLease()
 		if until != old {
 			if on, err = d.leases.take(ctx, c, left); err != nil {
-				return nil, err
+				return false, err
 			}
 			keep = clientv3.WithLease(on.id)
 		}
 		op = clientv3.OpPut(key, string(value), keep)
 	}
-	done, err := c.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", revision)).Then(op).Else(clientv3.OpGet(key)).Commit()
+	answer, err := c.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", revision)).Then(op).Commit()
 	if errors.Is(err, rpctypes.ErrLeaseNotFound) && on != nil { // refused as a whole
 		d.leases.drop(on)
-		return append([]*mvccpb.KeyValue{}, was...), nil
+		return false, nil
 	}
-	if err != nil || done.Succeeded {
-		return nil, err
-	}
-	return append([]*mvccpb.KeyValue{}, done.Responses[0].GetResponseRange().Kvs...), nil
+	return err == nil && answer.Succeeded, err
 }
 
 // pause waits a moment after somebody else was faster, longer each time.
