@@ -1,0 +1,416 @@
+package session_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/authhost/authhost/host"
+	"github.com/authhost/authhost/host/cache"
+	"github.com/authhost/authhost/host/session"
+)
+
+// twoHouses are two installations at one time, with a cache each.
+func twoHouses(t testing.TB) (here, there *house) {
+	here = newHouse(t)
+	there = newHouse(t, func(o *session.Options) { o.Now = here.clock.Now })
+	there.clock, there.sweeper = here.clock, newSweeper(t, there.spy, here.clock)
+	return here, there
+}
+
+// copyTo copies h's cache and returns what became of it, and who was refused.
+func (h *house) copyTo(there *house) (session.Copied, []string) {
+	h.t.Helper()
+	c, refused, err := tryCopy(h, there)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return c, refused
+}
+
+func tryCopy(h, there *house) (c session.Copied, refused []string, err error) {
+	c, err = session.Copy(context.Background(), session.CopyOptions{From: h.spy, To: there.spy, Source: "here", Now: h.clock.Now,
+		Refused: func(userID string, err error) { refused = append(refused, userID+": "+err.Error()) }})
+	return c, refused, err
+}
+
+func (h *house) wantCopied(there *house, want session.Copied) {
+	h.t.Helper()
+	if c, refused := h.copyTo(there); c != want || len(refused) != want.Refused {
+		h.t.Errorf("copied %+v, want %+v; refused: %q", c, want, refused)
+	}
+}
+
+// unmarked is what a slot holds beside the mark of a copy.
+func (h *house) unmarked(userID string) map[string][]byte {
+	h.t.Helper()
+	all, err := h.memory.All(context.Background(), userID)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	delete(all, "c")
+	return all
+}
+
+// Whatever a slot holds is the same on the other cache, and its endings are
+// found there.
+func TestCopy(t *testing.T) {
+	h, there := twoHouses(t)
+	alice, bob, carol := h.jwt("alice", 10*time.Hour), h.jwt("bob", 10*time.Hour), h.jwt("carol", 10*time.Hour)
+	old := h.create(h.jwt("alice", time.Hour))
+	first, second := h.create(alice), h.create(alice)
+	if err := h.SetAttribute(t.Context(), alice.UserID, sessionID(t, first), "a", "b"); err != nil {
+		t.Fatal(err)
+	}
+	single := h.jwt("alice", 5*time.Hour)
+	if err := h.RevokeToken(t.Context(), single); err != nil {
+		t.Fatal(err)
+	}
+	out := h.create(bob)
+	if err := h.EndAll(t.Context(), bob.UserID, admin, "test"); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Deactivate(t.Context(), carol.UserID, operator); err != nil {
+		t.Fatal(err)
+	}
+	h.clock.Pass(time.Hour)
+	h.set(alice.UserID, "e:1", []byte("of a later version"))
+
+	h.wantCopied(there, session.Copied{Users: 3, Sessions: 2, New: 3})
+	for _, id := range []*host.Identity{alice, bob, carol} {
+		if a, b := h.unmarked(id.UserID), there.unmarked(id.UserID); !maps.EqualFunc(a, b, slices.Equal) {
+			t.Errorf("%s: %q, want %q", id.Subject, b, a)
+		}
+	}
+	for token, verdict := range map[string]host.Verdict{old: host.Expired, first: host.Valid, second: host.Valid, out: host.Revoked} {
+		there.want(token, verdict)
+	}
+	there.wantRevoked(single, true)
+	there.wantRevoked(bob, true)
+	there.wantUser(carol.UserID, host.User{DeactivatedBy: host.Operator})
+	if got, err := there.Attributes(t.Context(), alice.UserID, sessionID(t, first)); err != nil || got["a"] != "b" {
+		t.Errorf("attributes %v, %v", got, err)
+	}
+
+	h.clock.Pass(5 * time.Second)
+	if n := there.sweep(); n != 2 { // Alice's that has ended, and Bob's
+		t.Errorf("%d users are due", n)
+	}
+	there.want(old, host.Unknown)
+	there.want(first, host.Valid)
+	h.clock.Pass(9 * time.Hour)
+	there.sweep()
+	if left := there.fields(alice.UserID); slices.Contains(left, "s:"+sessionID(t, first)) || slices.Contains(left, "a:"+sessionID(t, first)) {
+		t.Errorf("left over: %q", left)
+	}
+	h.clock.Pass(20 * time.Hour) // past what bob's logout is remembered for
+	there.sweep()
+	h.clock.Pass(2 * time.Hour)
+	there.sweep()
+	if left := there.fields(bob.UserID); len(left) != 0 {
+		t.Errorf("left over of Bob: %q", left)
+	}
+}
+
+// A copy may be made again and again: it writes nothing that is there already,
+// and takes over what has changed and ended in the source since.
+func TestCopyFollowsItsSource(t *testing.T) {
+	h, there := twoHouses(t)
+	alice, bob, carol := h.jwt("alice", 10*time.Hour), h.jwt("bob", 10*time.Hour), h.jwt("carol", 10*time.Hour)
+	a, b, c := h.create(alice), h.create(bob), h.create(carol)
+	h.wantCopied(there, session.Copied{Users: 3, Sessions: 3, New: 3})
+	before := there.spy.changes.Load()
+	h.wantCopied(there, session.Copied{Users: 3, Sessions: 3, Same: 3})
+	if n := there.spy.changes.Load() - before; n != 0 {
+		t.Errorf("%d changes of what was there", n)
+	}
+
+	d := h.create(h.jwt("dave", time.Hour))
+	if err := h.end(a); err != nil {
+		t.Fatal(err)
+	}
+	a2 := h.create(alice)
+	if err := h.EndAll(t.Context(), bob.UserID, admin, "test"); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.end(c); err != nil {
+		t.Fatal(err)
+	}
+	if left := h.sweepAll(carol.UserID); len(left) != 0 {
+		t.Fatalf("Carol still has %q in the source", left)
+	}
+	h.wantCopied(there, session.Copied{Users: 3, Sessions: 2, New: 1, Renewed: 2, Removed: 1})
+	for token, verdict := range map[string]host.Verdict{a: host.Unknown, a2: host.Valid, b: host.Unknown, c: host.Unknown, d: host.Valid} {
+		there.want(token, verdict)
+	}
+	there.wantRevoked(bob, true)
+	if left := there.fields(carol.UserID); len(left) != 0 {
+		t.Errorf("left over of Carol: %q", left)
+	}
+	h.wantCopied(there, session.Copied{Users: 3, Sessions: 2, Same: 3})
+}
+
+// sweepAll has everything swept that can be now, and returns what is left of a
+// user.
+func (h *house) sweepAll(userID string) []string {
+	h.t.Helper()
+	at := h.clock.Now()
+	list := int(crc32.ChecksumIEEE([]byte(userID)) % cache.DueLists)
+	if err := h.spy.PutDue(h.t.Context(), list, userID+"@"+strconv.FormatInt(at.UnixMilli(), 10), at); err != nil {
+		h.t.Fatal(err)
+	}
+	h.clock.Pass(5 * time.Second)
+	h.sweep()
+	return h.fields(userID)
+}
+
+// What ended in the target stays ended, whatever is copied once more, also when
+// everything of it was swept; and a user of the target's own is left alone.
+func TestCopyRevivesNothing(t *testing.T) {
+	h, there := twoHouses(t)
+	alice, bob, carol, dave := h.jwt("alice", 10*time.Hour), h.jwt("bob", 10*time.Hour), h.jwt("carol", 10*time.Hour), h.jwt("dave", 10*time.Hour)
+	a, b, c, d := h.create(alice), h.create(bob), h.create(carol), h.create(dave)
+	own := there.create(dave)
+	got, refused := h.copyTo(there)
+	if want := (session.Copied{Users: 4, Sessions: 4, New: 3, Refused: 1}); got != want || len(refused) != 1 || !strings.HasPrefix(refused[0], dave.UserID) {
+		t.Errorf("%+v, want %+v; %q", got, want, refused)
+	}
+	there.want(own, host.Valid)
+	there.want(d, host.Unknown)
+
+	if err := there.end(a); err != nil {
+		t.Fatal(err)
+	}
+	if err := there.EndAll(t.Context(), bob.UserID, admin, "test"); err != nil {
+		t.Fatal(err)
+	}
+	there.sweepAll(alice.UserID)
+	there.sweepAll(bob.UserID)
+	h.copyTo(there)
+	there.want(a, host.Unknown)
+	there.want(b, host.Unknown)
+	there.want(c, host.Valid)
+
+	// Now the source has changed too: who is right cannot be told.
+	h.create(alice)
+	h.create(bob)
+	got, refused = h.copyTo(there)
+	if want := (session.Copied{Users: 4, Sessions: 6, Same: 1, Refused: 3}); got != want {
+		t.Errorf("%+v, want %+v; %q", got, want, refused)
+	}
+	there.want(a, host.Unknown)
+	there.want(b, host.Unknown)
+
+	// For as long as the sessions could have lived.
+	h.clock.Pass(7 * time.Hour)
+	h.want(a, host.Valid)
+	there.sweepAll(alice.UserID)
+	h.clock.Pass(2 * time.Hour)
+	h.want(a, host.Valid)
+	there.sweepAll(alice.UserID)
+	h.copyTo(there)
+	there.want(a, host.Unknown)
+	h.clock.Pass(24 * time.Hour)
+	if left := there.sweepAll(alice.UserID); len(left) != 0 {
+		t.Errorf("left over: %q", left)
+	}
+}
+
+// An emptied source removes nobody, nor does another one.
+func TestCopyOfNothing(t *testing.T) {
+	h, there := twoHouses(t)
+	a := h.create(h.jwt("alice", 10*time.Hour))
+	h.copyTo(there)
+	empty, _ := twoHouses(t)
+	empty.clock = h.clock
+	empty.wantCopied(there, session.Copied{})
+	there.want(a, host.Valid)
+
+	empty.create(h.jwt("bob", 10*time.Hour))
+	c, err := session.Copy(t.Context(), session.CopyOptions{From: empty.spy, To: there.spy, Source: "elsewhere", Now: h.clock.Now, Refused: func(string, error) {}})
+	if want := (session.Copied{Users: 1, Sessions: 1, New: 1}); c != want || err != nil {
+		t.Errorf("%+v, %v, want %+v", c, err, want)
+	}
+	there.want(a, host.Valid)
+}
+
+// A session that is ended in the source between Copy's look and its write is
+// ended in the target when Copy returns; so is one that is ended while others
+// are copied.
+func TestCopyRacesLogout(t *testing.T) {
+	for what, end := range map[string]func(h *house, id *host.Identity, token string) error{
+		"one": func(h *house, _ *host.Identity, token string) error { return h.end(token) },
+		"everywhere": func(h *house, id *host.Identity, _ string) error {
+			return h.EndAll(context.Background(), id.UserID, admin, "")
+		},
+		"deactivated": func(h *house, id *host.Identity, _ string) error {
+			return h.Deactivate(context.Background(), id.UserID, admin)
+		},
+		"ended and swept": func(h *house, id *host.Identity, token string) error {
+			defer h.memory.Change(context.Background(), id.UserID, cache.Change{Delete: []string{"h"}})
+			return h.end(token)
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			h, there := twoHouses(t)
+			id := h.jwt("alice", time.Hour)
+			token := h.create(id)
+			for i := range 20 {
+				h.create(h.jwt(fmt.Sprint("user ", i), time.Hour))
+			}
+			there.spy.afterChange = func(slot string) {
+				if slot == id.UserID && token != "" {
+					there.want(token, host.Valid)
+					if err := end(h, id, token); err != nil {
+						t.Error(err)
+					}
+					token = ""
+				}
+			}
+			ended := token
+			h.copyTo(there)
+			if token != "" {
+				t.Fatal("Alice was not copied")
+			}
+			if v, err := there.Resolve(t.Context(), ended); err != nil || v.Verdict == host.Valid {
+				t.Errorf("the ended session is %s, %v", v.Verdict, err)
+			}
+		})
+	}
+}
+
+// A copy that was cut short anywhere is completed by the next.
+func TestCopyInterrupted(t *testing.T) {
+	for fail := 1; fail <= 40; fail += 3 {
+		h, there := twoHouses(t)
+		var tokens []string
+		for i := range 30 {
+			tokens = append(tokens, h.create(h.jwt(fmt.Sprint("user ", i), time.Hour)))
+		}
+		ctx, cut := context.WithCancel(t.Context())
+		n := 0
+		there.spy.afterChange = func(string) {
+			if n++; n == fail {
+				cut()
+			}
+		}
+		_, err := session.Copy(ctx, session.CopyOptions{From: h.spy, To: there.spy, Source: "here", Now: h.clock.Now, Refused: func(id string, err error) { t.Error(id, err) }})
+		if (err != nil) != (fail <= 30) || err != nil && !errors.Is(err, context.Canceled) {
+			t.Fatalf("cut after %d changes: %v", fail, err)
+		}
+		there.spy.afterChange = nil
+		c, refused := h.copyTo(there)
+		if c.New+c.Same != 30 || c.Users != 30 || len(refused) != 0 {
+			t.Errorf("cut after %d changes: %+v, %q", fail, c, refused)
+		}
+		for _, token := range tokens {
+			there.want(token, host.Valid)
+		}
+		h.clock.Pass(time.Hour + 5*time.Second)
+		if n := there.sweep(); n != 30 {
+			t.Errorf("cut after %d changes: the ends of %d of 30 users are found", fail, n)
+		}
+	}
+}
+
+// Failures: a user's own is told and the others go on; a cache that is away
+// ends it; damage is never copied.
+func TestCopyFailures(t *testing.T) {
+	h, there := twoHouses(t)
+	alice, bob := h.jwt("alice", time.Hour), h.jwt("bob", time.Hour)
+	h.create(alice)
+	b := h.create(bob)
+	h.set(alice.UserID, "s:"+sessionID(t, b), []byte("\xff"))
+	h.set("no user", "x", []byte("y"))
+	got, refused := h.copyTo(there)
+	if got.Users != 1 || got.New != 1 || got.Refused != 2 || len(there.fields(alice.UserID))+len(there.fields("no user")) != 0 {
+		t.Errorf("%+v, %q", got, refused)
+	}
+	there.want(b, host.Valid)
+
+	h, there = twoHouses(t)
+	h.create(alice)
+	there.spy.failChanges = errDown
+	if got, refused := h.copyTo(there); got.Refused != 1 || len(refused) != 1 || !strings.Contains(refused[0], errDown.Error()) {
+		t.Errorf("%+v, %q", got, refused)
+	}
+	there.spy.failPing = errDown
+	if _, refused, err := tryCopy(h, there); !errors.Is(err, errDown) || len(refused) != 0 {
+		t.Errorf("%v, %q", err, refused)
+	}
+}
+
+// A sweeper that comes before a slow write takes the entry with it: the ending
+// is found all the same.
+func TestCopyIsSlow(t *testing.T) {
+	h, there := twoHouses(t)
+	id := h.jwt("alice", 3*time.Second)
+	h.create(id)
+	there.spy.beforeChange = func() {
+		h.clock.Pass(20 * time.Second)
+		there.sweep()
+	}
+	h.copyTo(there)
+	h.clock.Pass(20 * time.Second)
+	there.sweep()
+	if left := there.fields(id.UserID); slices.ContainsFunc(left, func(f string) bool { return strings.HasPrefix(f, "s:") }) {
+		t.Errorf("left over: %q", left)
+	}
+}
+
+func TestSurvey(t *testing.T) {
+	h := newHouse(t)
+	bytes := int64(0)
+	for i := range 700 { // two pages
+		id := h.jwt(fmt.Sprint("user ", i), time.Hour)
+		token := h.create(id)
+		if i%2 == 0 {
+			h.create(h.jwt(fmt.Sprint("user ", i), 2*time.Hour))
+		}
+		if i%7 == 0 {
+			if err := h.SetAttribute(t.Context(), id.UserID, sessionID(t, token), "a", "b"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	bad := h.jwt("user 3", time.Hour).UserID
+	h.set(bad, "h", []byte("\xff"))
+	h.set("no user", "x", []byte("y"))
+	if err := h.Deactivate(t.Context(), h.jwt("zoe", 0).UserID, admin); err != nil {
+		t.Fatal(err)
+	}
+	slots, _, err := h.memory.List(t.Context(), "", 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, slot := range slots {
+		all, _ := h.memory.All(t.Context(), slot)
+		bytes += int64(len(slot))
+		for name, value := range all {
+			bytes += int64(len(name) + len(value))
+		}
+	}
+	h.clock.Pass(time.Hour)
+	changes := h.spy.changes.Load()
+	var wrong []string
+	tally, err := session.Survey(t.Context(), h.spy, h.clock.Now, func(key string, err error) { wrong = append(wrong, key+": "+err.Error()) })
+	want := session.Tally{Users: 702, Deactivated: 1, Sessions: 350, Ended: 700, Attributes: 100, AttributeBytes: 500, Others: 1, Bytes: bytes, Problems: 2}
+	slices.Sort(wrong)
+	if tally != want || err != nil || len(wrong) != 2 || !strings.HasPrefix(wrong[0], "no user: ") || !strings.HasPrefix(wrong[1], bad+": slot header") {
+		t.Errorf("%+v, %v, want %+v; %q", tally, err, want, wrong)
+	}
+	h.spy.failPing, h.spy.failReads = errDown, errDown
+	if _, err := session.Survey(t.Context(), h.spy, h.clock.Now, func(string, error) { t.Error("told") }); !errors.Is(err, errDown) {
+		t.Errorf("a cache that is away: %v", err)
+	}
+	if n := h.spy.changes.Load(); n != changes {
+		t.Errorf("%d changes", n-changes)
+	}
+}
