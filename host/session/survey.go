@@ -103,12 +103,18 @@ func walk(ctx context.Context, d cache.Driver, wrong func(key string, err error)
 }
 
 // tell tells wrong of a failure, unless one of the caches it may be of does not
-// answer at all: then that is returned.
+// answer at all: then that is returned. Errors that are joined are told each.
 func tell(ctx context.Context, wrong func(key string, err error), key string, err error, caches ...cache.Driver) error {
 	for _, d := range caches {
 		if away := d.Ping(ctx); away != nil {
 			return away
 		}
+	}
+	if list, ok := err.(interface{ Unwrap() []error }); ok { // a page's, one for each slot
+		for _, err := range list.Unwrap() {
+			wrong(key, err)
+		}
+		return nil
 	}
 	wrong(key, err)
 	return nil
