@@ -14,14 +14,20 @@ import (
 
 	"github.com/authhost/authhost/host"
 	"github.com/authhost/authhost/host/cache"
+	"github.com/authhost/authhost/host/cache/memory"
 	"github.com/authhost/authhost/host/session"
 )
 
 // twoHouses are two installations at one time, with a cache each.
 func twoHouses(t testing.TB) (here, there *house) {
 	here = newHouse(t)
-	there = newHouse(t, func(o *session.Options) { o.Now = here.clock.Now })
-	there.clock, there.sweeper = here.clock, newSweeper(t, there.spy, here.clock)
+	mem := memory.New(here.clock.Now)
+	there = &house{t: t, clock: here.clock, memory: mem, spy: &spy{Driver: mem}}
+	there.sweeper = newSweeper(t, there.spy, here.clock)
+	var err error
+	if there.Store, err = session.New(session.Options{Realm: realm, Cache: there.spy, Now: here.clock.Now}); err != nil {
+		t.Fatal(err)
+	}
 	return here, there
 }
 
@@ -105,13 +111,16 @@ func TestCopy(t *testing.T) {
 	}
 	there.want(old, host.Unknown)
 	there.want(first, host.Valid)
-	h.clock.Pass(9 * time.Hour)
+	h.clock.Pass(6 * time.Hour)
+	there.want(first, host.Valid)
+	h.clock.Pass(3 * time.Hour)
 	there.sweep()
 	if left := there.fields(alice.UserID); slices.Contains(left, "s:"+sessionID(t, first)) || slices.Contains(left, "a:"+sessionID(t, first)) {
 		t.Errorf("left over: %q", left)
 	}
 	h.clock.Pass(20 * time.Hour) // past what bob's logout is remembered for
 	there.sweep()
+	there.wantUser(carol.UserID, host.User{DeactivatedBy: host.Operator})
 	h.clock.Pass(2 * time.Hour)
 	there.sweep()
 	if left := there.fields(bob.UserID); len(left) != 0 {
@@ -193,7 +202,7 @@ func TestCopyRevivesNothing(t *testing.T) {
 	}
 	there.sweepAll(alice.UserID)
 	there.sweepAll(bob.UserID)
-	h.copyTo(there)
+	h.wantCopied(there, session.Copied{Users: 4, Sessions: 4, Same: 3, Refused: 1})
 	there.want(a, host.Unknown)
 	there.want(b, host.Unknown)
 	there.want(c, host.Valid)
@@ -223,6 +232,34 @@ func TestCopyRevivesNothing(t *testing.T) {
 	}
 }
 
+// Once nothing that was copied could count any longer, it does not matter what
+// the target has made of it.
+func TestCopyOfWhatIsOver(t *testing.T) {
+	h, there := twoHouses(t)
+	id := h.jwt("alice", time.Hour)
+	h.create(id)
+	h.copyTo(there)
+	if err := there.EndAll(t.Context(), id.UserID, admin, "test"); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.EndAll(t.Context(), id.UserID, admin, "test"); err != nil {
+		t.Fatal(err)
+	}
+	h.wantCopied(there, session.Copied{Users: 1, Refused: 1})
+	h.clock.Pass(90 * time.Minute)
+	if err := h.memoryDelete(id.UserID); err != nil {
+		t.Fatal(err)
+	}
+	h.create(h.jwt("bob", time.Hour))
+	h.wantCopied(there, session.Copied{Users: 1, Sessions: 1, New: 1})
+}
+
+// memoryDelete takes a whole slot away.
+func (h *house) memoryDelete(userID string) error {
+	_, err := h.memory.Change(context.Background(), userID, cache.Change{Delete: h.fields(userID)})
+	return err
+}
+
 // An emptied source removes nobody, nor does another one.
 func TestCopyOfNothing(t *testing.T) {
 	h, there := twoHouses(t)
@@ -234,8 +271,9 @@ func TestCopyOfNothing(t *testing.T) {
 	there.want(a, host.Valid)
 
 	empty.create(h.jwt("bob", 10*time.Hour))
+	empty.create(h.jwt("alice", 10*time.Hour))
 	c, err := session.Copy(t.Context(), session.CopyOptions{From: empty.spy, To: there.spy, Source: "elsewhere", Now: h.clock.Now, Refused: func(string, error) {}})
-	if want := (session.Copied{Users: 1, Sessions: 1, New: 1}); c != want || err != nil {
+	if want := (session.Copied{Users: 2, Sessions: 2, New: 1, Refused: 1}); c != want || err != nil {
 		t.Errorf("%+v, %v, want %+v", c, err, want)
 	}
 	there.want(a, host.Valid)
@@ -284,6 +322,48 @@ func TestCopyRacesLogout(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What happens in the target between Copy's look and its write is not undone.
+func TestCopyRacesTarget(t *testing.T) {
+	for what, act := range map[string]func(there *house, id *host.Identity, token string) error{
+		"logout": func(there *house, _ *host.Identity, token string) error { return there.end(token) },
+		"logout everywhere": func(there *house, id *host.Identity, _ string) error {
+			return there.EndAll(context.Background(), id.UserID, admin, "")
+		},
+		"rotation": func(there *house, _ *host.Identity, token string) error {
+			_, _, err := there.Rotate(context.Background(), token)
+			return err
+		},
+	} {
+		h, there := twoHouses(t)
+		id := h.jwt("alice", 10*time.Hour)
+		token := h.create(id)
+		h.copyTo(there)
+		h.create(id) // so that there is something to copy
+		there.spy.beforeChange = func() {
+			if err := act(there, id, token); err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		c, refused := h.copyTo(there)
+		if there.spy.beforeChange != nil || c.Refused != 1 || len(refused) != 1 {
+			t.Errorf("%s: %+v, %q", what, c, refused)
+		}
+		if v, err := there.Resolve(t.Context(), token); err != nil || v.Verdict == host.Valid {
+			t.Errorf("%s: the session is %s, %v", what, v.Verdict, err)
+		}
+	}
+	// A first login in the target is not overwritten either.
+	h, there := twoHouses(t)
+	id := h.jwt("alice", 10*time.Hour)
+	h.create(id)
+	var own string
+	there.spy.beforeChange = func() { own = there.create(id) }
+	if c, _ := h.copyTo(there); c.Refused != 1 {
+		t.Errorf("%+v", c)
+	}
+	there.want(own, host.Valid)
 }
 
 // A copy that was cut short anywhere is completed by the next.
