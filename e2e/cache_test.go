@@ -141,8 +141,8 @@ func TestCacheMovesFromDriverToDriver(t *testing.T) {
 		judge("on " + places[i].name)
 		wantNumbers(t, places[i].name, counted(t, "check", "--config", places[i].config), "problems=0 deactivated=1 others=0")
 		stats := counted(t, "stats", "--config", places[i].config)
-		wantNumbers(t, places[i].name, stats, "sessions=41 problems=0 deactivated=1 revocations=1")
-		if stats["bytes_per_session"] < 100 || stats["bytes"] < 41*100 {
+		wantNumbers(t, places[i].name, stats, "sessions=41 problems=0 deactivated=1 revocations=1 overdue=0")
+		if stats["due"] < 20 || stats["bytes_per_session"] < 100 || stats["bytes"] < 41*100 {
 			t.Errorf("%s: %v", places[i].name, stats)
 		}
 		h.stop(t)
@@ -202,12 +202,18 @@ func TestCacheCheckFindsDamage(t *testing.T) {
 	writeFile(t, slots[1], string(flipped))
 	writeFile(t, slots[2], string(content[3]))
 	writeFile(t, slots[4], "")
+	due, err := filepath.Glob(filepath.Join(dir, "due", "*", "?", "*"))
+	if err != nil || len(due) != 6 {
+		t.Fatal(due, err)
+	}
+	writeFile(t, due[0], "authhost due 1\n")
 	want := []string{"torn", "its checksum differs", "holds another slot", "", "not a file of a format"}
 
 	target := filepath.Join(t.TempDir(), "authhost.yaml")
 	writeFile(t, target, listen+idp.realm("")+startRedis(t).cache()+open)
 	check, code := cacheCommand(t, "check", "--config", h.config)
-	if code != 1 || !strings.Contains(check, "2 users, 2 sessions that count, 0 to be swept, 0 revoked tokens: 4 problems\n") {
+	if code != 1 || !strings.Contains(check, "2 users, 2 sessions that count, 0 to be swept, 0 revoked tokens: 5 problems\n") ||
+		!strings.Contains(check, "member "+filepath.Base(due[0])[34:]+": not a file of a format") {
 		t.Errorf("%d %s", code, check)
 	}
 	moved, code := cacheCommand(t, "copy", "--from", h.config, "--to", target)

@@ -141,6 +141,7 @@ func cacheStats(ctx context.Context, o daemon.Options, p *problems) error {
 			{"sessions", int64(t.Sessions)}, {"ended sessions, to be swept", int64(t.Ended)},
 			{"sessions with attributes", int64(t.Attributes)}, {"bytes of attributes", int64(t.AttributeBytes)},
 			{"revoked tokens", int64(t.Revocations)}, {"records of a later version", int64(t.Others)},
+			{"entries of due-lists", int64(t.Due)}, {"overdue entries", int64(t.Overdue)},
 			{"bytes", t.Bytes}, {"bytes per session", stats.PerSession}, {"problems", int64(t.Problems)},
 		} {
 			rows = append(rows, row.kind+"\t"+strconv.FormatInt(row.number, 10))

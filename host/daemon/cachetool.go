@@ -23,7 +23,7 @@ func SurveyCache(ctx context.Context, o Options, wrong func(key string, err erro
 	if err != nil {
 		return t, err
 	}
-	t, err = session.Survey(ctx, s, time.Now, wrong)
+	t, err = session.Survey(ctx, s.Driver, time.Now, wrong)
 	return t, errors.Join(err, s.Close())
 }
 

@@ -2,10 +2,13 @@ package session
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/authhost/authhost/host"
 	"github.com/authhost/authhost/host/cache"
 )
 
@@ -20,6 +23,8 @@ type Tally struct {
 	Revocations    int   `json:"revocations"`     // of single JWTs
 	Others         int   `json:"others"`          // fields of a kind that this version does not know
 	Copied         int   `json:"copied"`          // users whose slot still says that it came from another cache
+	Due            int   `json:"due"`             // entries of due-lists
+	Overdue        int   `json:"overdue"`         // of them, those that no sweeper took within five minutes
 	Bytes          int64 `json:"bytes"`           // keys, names and values, without what the driver adds
 	Problems       int   `json:"problems"`        // slots and pages that cannot be read, and what is wrong in others
 }
@@ -73,7 +78,43 @@ func Survey(ctx context.Context, d cache.Driver, now func() time.Time, wrong fun
 		t.add(x)
 		return nil
 	})
+	if due, ok := d.(cache.DueLister); ok && err == nil {
+		err = t.addDue(ctx, d, due, now, report)
+	}
 	return t, err
+}
+
+// overdue is how late an entry of a due-list is taken at the most, while there
+// are sweepers and not more to do than they can.
+const overdue = 5 * time.Minute
+
+// addDue counts the entries of due-lists, and tells of those that nobody would
+// find. Those of a later version are counted only.
+func (t *Tally) addDue(ctx context.Context, d cache.Driver, lister cache.DueLister, now func() time.Time, wrong func(key string, err error)) error {
+	for list := range cache.DueLists {
+		for next := ""; ; {
+			members, following, err := lister.ListDue(ctx, list, next)
+			if err != nil {
+				if away := tell(ctx, wrong, "", err, d); away != nil {
+					return away
+				}
+			}
+			for _, m := range members {
+				t.Due++
+				if m.At.Before(now().Add(-overdue)) {
+					t.Overdue++
+				}
+				if userID, _, ok := strings.Cut(m.Name, "@"); ok && strings.HasPrefix(userID, host.UserIDPrefix) && dueList(userID) != list {
+					wrong(userID, fmt.Errorf("the entry %q is on due-list %d, where nobody puts it", m.Name, list))
+				}
+			}
+			if following == "" {
+				break
+			}
+			next = following
+		}
+	}
+	return ctx.Err()
 }
 
 const (
