@@ -1,15 +1,22 @@
 package session_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/authhost/authhost/host"
 	"github.com/authhost/authhost/host/cache"
+	"github.com/authhost/authhost/host/cache/cachetest"
+	"github.com/authhost/authhost/host/cache/file"
+	"github.com/authhost/authhost/host/cache/memory"
 	"github.com/authhost/authhost/host/session"
 )
 
@@ -72,5 +79,85 @@ func TestSurvey(t *testing.T) {
 	}
 	if n := h.spy.changes.Load(); n != changes {
 		t.Errorf("%d changes", n-changes)
+	}
+}
+
+// A cache in use is never taken for a damaged one, and what is copied from it
+// in the end is what it holds.
+func TestSurveyAndCopyOfACacheInUse(t *testing.T) {
+	d, err := file.Open(file.Options{Dir: t.TempDir(), LockTimeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := session.New(session.Options{Realm: realm, Cache: d})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := session.NewSweeper(session.SweeperOptions{Cache: d})
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := memory.New(time.Now)
+	refused := func(key string, err error) { t.Error(key, err) }
+	o := session.CopyOptions{From: d, To: target, Source: "here", Now: time.Now, Refused: refused}
+	now := &house{t: t, clock: cachetest.NewClock(time.Now())}
+	stop := make(chan struct{})
+	var users sync.WaitGroup
+	for i := range 4 {
+		users.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				id := now.jwt(fmt.Sprint("user ", i, n%5), time.Hour)
+				id.IssuedAt, id.Leeway = time.Now().Add(2*time.Second), 0 // after every logout
+				token, _, err := s.Create(context.Background(), id)
+				if err == nil && n%2 == 0 {
+					_, err = s.End(context.Background(), token)
+				}
+				if err == nil && n%7 == 0 {
+					err = s.EndAll(context.Background(), id.UserID, admin, "test")
+				}
+				if err == nil && n%5 == 0 {
+					_, err = w.Round(context.Background())
+				}
+				if _, known := errors.AsType[*host.Error](err); err != nil && !known {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for range 5 {
+		if _, err := session.Survey(t.Context(), d, time.Now, refused); err != nil {
+			t.Error(err)
+		}
+		if _, err := session.Copy(t.Context(), o); err != nil {
+			t.Error(err)
+		}
+	}
+	close(stop)
+	users.Wait()
+	if c, err := session.Copy(t.Context(), o); err != nil || c.Users == 0 {
+		t.Errorf("%+v, %v", c, err)
+	}
+	keys, _, err := target.List(t.Context(), "", 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range keys {
+		here, err := d.All(t.Context(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		there, err := target.All(t.Context(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		delete(there, "c")
+		if !maps.EqualFunc(here, there, slices.Equal) {
+			t.Errorf("%s differs", key)
+		}
 	}
 }
