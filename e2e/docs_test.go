@@ -93,6 +93,7 @@ func TestDocsCommands(t *testing.T) {
 	host := replicas(t, 1, idp, startRedis(t))[0]
 	_, user := host.logIn(t, idp.token(t, "editor", nil))
 	writeFile(t, filepath.Join(dir, "token"), operatorToken+"\n")
+	writeFile(t, filepath.Join(dir, "redis.yaml"), startRedis(t).cache())
 	ran := map[string]int{}
 	for _, name := range ownPages {
 		for _, block := range blocks(t, name, "sh") {
@@ -126,6 +127,9 @@ func TestDocsCommands(t *testing.T) {
 		if ran[command] < len(ownPages) {
 			t.Errorf("authhost %s was run %d times", command, ran[command])
 		}
+	}
+	if ran["cache"] < 3 {
+		t.Errorf("authhost cache was run %d times", ran["cache"])
 	}
 }
 

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -46,18 +44,9 @@ func newClientFlags(name string, stderr io.Writer) clientFlags {
 // parse reads the arguments, flags and words in any order, and wants one of
 // verbs and one argument. Wrong usage it explains.
 func (f clientFlags) parse(args []string, verbs ...string) (c *client, verb, arg string, err error) {
-	var words []string
-	for rest := args; ; {
-		if err := f.Parse(rest); err != nil {
-			if errors.Is(err, flag.ErrHelp) {
-				return nil, "", "", err
-			}
-			return nil, "", "", errUsage
-		}
-		if f.NArg() == 0 {
-			break
-		}
-		words, rest = append(words, f.Arg(0)), f.Args()[1:]
+	words, err := f.words(args)
+	if err != nil {
+		return nil, "", "", err
 	}
 	c, problem := f.client()
 	if len(words) != 2 || words[1] == "" {

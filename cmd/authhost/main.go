@@ -1,5 +1,5 @@
-// Command authhost runs the host and its tools: dev, serve, check, explain
-// and version. It owns flags, signals and exit codes; what the commands do is
+// Command authhost runs the host and its tools: dev, serve, check, explain,
+// cache, users, sessions and version. It owns flags, signals and exit codes; what the commands do is
 // done by package daemon.
 //
 // Exit codes: 0 done, 1 refused, 2 wrong usage.
@@ -33,6 +33,11 @@ const usage = `usage:
   authhost check --config FILE         validate the configuration and load every plugin
   authhost explain --config FILE [--method M] [--header 'K: V']... URL
                                        print each step of the decision for one request
+  authhost cache check --config FILE   verify every record of the cache
+  authhost cache stats --config FILE   count what the cache holds
+  authhost cache copy --from FILE --to FILE
+                                       copy users and sessions from one configuration's cache to another's
+                                       all three: [--output table|json]
   authhost users show|logout ID        who a user is; log a user out everywhere
   authhost sessions list USER_ID       a user's live sessions
                                        both: --token-file FILE [--server URL] [--realm R] [--output table|json]
@@ -65,7 +70,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	commands := map[string]func(context.Context, []string, io.Writer, io.Writer) error{
 		"dev": runDev, "serve": runServe, "check": runCheck, "explain": runExplain, "version": runVersion,
-		"users": runUsers, "sessions": runSessions,
+		"users": runUsers, "sessions": runSessions, "cache": runCache,
 	}
 	command, ok := commands[args[0]]
 	switch {
@@ -87,8 +92,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return exitRefused
 }
 
-// flags is one command's flags. Every command but dev and version takes
-// --config.
+// flags is one command's flags. config is set where --config is required.
 type flags struct {
 	*flag.FlagSet
 	config *string
@@ -122,6 +126,23 @@ func (f flags) parse(args []string, min, max int) error {
 		return errUsage
 	}
 	return nil
+}
+
+// words reads the arguments, flags and words in any order, and returns the
+// words.
+func (f flags) words(args []string) (words []string, err error) {
+	for rest := args; ; {
+		if err := f.Parse(rest); err != nil {
+			if errors.Is(err, flag.ErrHelp) {
+				return nil, err
+			}
+			return nil, errUsage
+		}
+		if f.NArg() == 0 {
+			return words, nil
+		}
+		words, rest = append(words, f.Arg(0)), f.Args()[1:]
+	}
 }
 
 func options(config string, stderr io.Writer) daemon.Options {

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -8,6 +9,24 @@ import (
 
 // DueLists is how many due-lists there are, so that replicas share the work.
 const DueLists = 64
+
+// DueLister is a Driver that shows its due-lists and gives nothing out, for
+// whoever counts and checks them. Every driver is one.
+type DueLister interface {
+	// ListDue returns members of a due-list, in an order of the driver's own and
+	// as many as it likes, from where following of the call before points to (""
+	// at first); following is "" after the last page, and a page may be empty.
+	// What is put, given out or dropped between two pages may be left out or
+	// come twice. With an error that names members which cannot be read come the
+	// others of the page all the same, and where the next one begins.
+	ListDue(ctx context.Context, list int, next string) (members []DueMember, following string, err error)
+}
+
+// DueMember is one member of a due-list.
+type DueMember struct {
+	Name string
+	At   time.Time // when it is given out next
+}
 
 // Due is where one member of a due-list stands, in milliseconds since 1970. It
 // is for drivers that hold it in memory while they change it.
@@ -53,7 +72,7 @@ func CheckDue(list int, member string) error {
 	if member == "" {
 		return errors.New("cache: a member of a due-list without a name")
 	}
-	return checkList(list)
+	return CheckList(list)
 }
 
 // CheckLease refuses a lease that would have ended before it began.
@@ -61,10 +80,11 @@ func CheckLease(list int, now, until time.Time) error {
 	if DueMillis(until) <= DueMillis(now) {
 		return errors.New("cache: a lease that ends before it begins")
 	}
-	return checkList(list)
+	return CheckList(list)
 }
 
-func checkList(list int) error {
+// CheckList refuses a due-list that there is not.
+func CheckList(list int) error {
 	if list < 0 || list >= DueLists {
 		return fmt.Errorf("cache: there is no due-list %d", list)
 	}

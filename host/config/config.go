@@ -231,12 +231,16 @@ func (c *Config) Problem(key string, err error) error {
 }
 
 // Files returns the files whose change calls for a reload: the configuration
-// itself first, then the operators' tokens. Plugin modules, key sets and the
-// issuers' secrets are watched by their rooms.
+// itself first, then the operators' tokens and the secrets of introspection
+// clients. Plugin modules, key sets and the issuers' secrets are watched by
+// their rooms.
 func (c *Config) Files() []string {
 	files := []string{c.places.file}
 	if c.Operator != nil {
 		files = append(files, c.Operator.TokenFile)
+	}
+	for _, client := range c.IntrospectionClients {
+		files = append(files, client.SecretFile)
 	}
 	return files
 }

@@ -57,13 +57,18 @@ func (d *Daemon) adminVisit(r *http.Request) (admin.Visit, error) {
 }
 
 // readClients reads the introspection clients' secrets. Those of the
-// configuration in force stay as they are.
+// configuration in force stay as they are: a change of a file reloads the
+// configuration.
 func (d *Daemon) readClients(c *config.Config, running *assembly) (admin.Clients, error) {
 	if c == running.config {
 		return running.clients, nil
 	}
 	var list []admin.Client
 	for i, entry := range c.IntrospectionClients {
+		// Its hash is taken first: a change in between is seen by the next poll.
+		if content, err := os.ReadFile(entry.SecretFile); err == nil {
+			d.watcher.applied(entry.SecretFile, content)
+		}
 		secret, err := config.ReadSecret(entry.SecretFile)
 		if err != nil {
 			return admin.Clients{}, c.Problem(fmt.Sprintf("introspection_clients[%d].secret_file", i), err)

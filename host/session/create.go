@@ -91,10 +91,11 @@ func (s *Store) create(ctx context.Context, id *host.Identity, t *Token, sess *s
 		return false, err
 	}
 	c.Delete = append(c.Delete, old(all, h, s.o.Now())...)
-	if err := s.seeToItsEnd(ctx, id.UserID, sess.deadline(), list, &c); err != nil {
+	at, err := s.seeToItsEnd(ctx, id.UserID, sess.deadline(), list, &c)
+	if err != nil {
 		return false, unavailable(err)
 	}
-	return s.change(ctx, id.UserID, c)
+	return s.changeDue(ctx, id.UserID, c, at)
 }
 
 // makeRoom adds to a login what keeps its user within the limit of sessions, or
@@ -116,15 +117,15 @@ func (s *Store) makeRoom(list []entry, c *cache.Change) ([]entry, error) {
 	return list[most:], nil
 }
 
-// seeToItsEnd puts the user of a login on a due-list, unless a session that
-// ends before it has seen to that: on condition that it is still there, for then
-// whoever looks after the one cannot but see the other.
-func (s *Store) seeToItsEnd(ctx context.Context, userID string, deadline int64, list []entry, c *cache.Change) error {
+// seeToItsEnd puts the user of a login on a due-list, and returns for when,
+// unless a session that ends before it has seen to that: on condition that it is
+// still there, for then whoever looks after the one cannot but see the other.
+func (s *Store) seeToItsEnd(ctx context.Context, userID string, deadline int64, list []entry, c *cache.Change) (at time.Time, err error) {
 	soon := s.o.Now().Add(time.Minute).UnixMilli()
 	for _, e := range slices.Backward(list) {
 		if e.deadline() <= deadline && e.deadline() > soon {
 			c.If = append(c.If, cache.Field{Name: sessionField + e.id, Value: e.raw})
-			return nil
+			return time.Time{}, nil
 		}
 	}
 	return putDue(ctx, s.o.Through, userID, time.UnixMilli(deadline))

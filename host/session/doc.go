@@ -17,7 +17,12 @@
 // Every operation is one change of one slot, conditional on what it was judged
 // by. What ended is cleaned up afterwards by the Sweeper of any replica, which
 // finds users by the cache's due-lists: whatever makes work for it puts the
-// user there first.
+// user there first, and again if its write took so long that a sweeper may have
+// come and gone.
+//
+// Survey reads all slots of a cache, Copy makes another cache hold them. A slot
+// that was copied says so in a field of its own for as long as anything copied
+// can count, so that to copy again brings nothing back that has ended since.
 //
 // A session keeps what its login said of the user: subject, roles, groups and
 // e-mail address. Roles that change at the issuer count from the next login.

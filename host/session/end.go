@@ -126,13 +126,15 @@ func (s *Store) changeHeader(ctx context.Context, userID string, expires time.Ti
 			return false, err
 		}
 		c := cache.Change{If: []cache.Field{{Name: headerField, Value: got[0]}}}
-		if write {
-			c.Put, c.Expires = []cache.Field{{Name: headerField, Value: encode(h)}}, expires
-			if err := putDue(ctx, s.o.Through, userID, s.o.Now()); err != nil {
-				return false, unavailable(err)
-			}
+		if !write {
+			return s.change(ctx, userID, c)
 		}
-		return s.change(ctx, userID, c)
+		c.Put, c.Expires = []cache.Field{{Name: headerField, Value: encode(h)}}, expires
+		at, err := putDue(ctx, s.o.Through, userID, s.o.Now())
+		if err != nil {
+			return false, unavailable(err)
+		}
+		return s.changeDue(ctx, userID, c, at)
 	})
 }
 

@@ -1,25 +1,27 @@
 package session
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/authhost/authhost/host"
-	"github.com/authhost/authhost/host/cache"
 )
 
 // Examination is what a user's slot was found to hold.
 type Examination struct {
-	Sessions    int // that count
-	Ended       int // sessions that count no more and wait to be swept
-	Attributes  int // sets of them
-	Revocations int // of single JWTs
-	Others      int // fields of a kind that this version does not know
-	Deactivated bool
-	Keep        time.Time // until when the slot must be kept, the hour's grace included
+	Sessions       int // that count
+	Ended          int // sessions that count no more and wait to be swept
+	Attributes     int // sets of them
+	AttributeBytes int // as they are stored
+	Revocations    int // of single JWTs
+	Others         int // fields of a kind that this version does not know
+	Bytes          int // key, names and values
+	Deactivated    bool
+	Copied         bool      // from another cache
+	Until          time.Time // until when anything in it counts, a deactivation aside
+	Keep           time.Time // until when the slot must be kept, the hour's grace included
 }
 
 // Examine reads every record of a user's slot, as All returned it, for whoever
@@ -35,17 +37,14 @@ func Examine(userID string, all map[string][]byte, now time.Time) (Examination, 
 	if err != nil {
 		wrong = append(wrong, err)
 	}
-	keep := now.UnixMilli()
+	last := now.UnixMilli()
 	if h != nil {
-		keep = max(keep, h.Keep)
-		if h.NotBefore != 0 && h.Keep == 0 {
-			keep = max(keep, now.Add(forever).UnixMilli()) // it does not say
-		}
-		if x.Deactivated = h.deactivated(); x.Deactivated {
-			keep = now.Add(forever).UnixMilli()
-		}
+		last = max(last, h.Keep)
+		x.Deactivated = h.deactivated()
 	}
+	x.Bytes = len(userID)
 	for name, raw := range all {
+		x.Bytes += len(name) + len(raw)
 		if name == headerField {
 			continue
 		}
@@ -53,9 +52,13 @@ func Examine(userID string, all map[string][]byte, now time.Time) (Examination, 
 		if err != nil {
 			wrong = append(wrong, fmt.Errorf("field %q: %w", name, err))
 		}
-		keep = max(keep, until)
+		last = max(last, until)
 	}
-	x.Keep = moment(keep).Add(grace)
+	x.Until = moment(last)
+	x.Keep = x.Until.Add(grace)
+	if h != nil && (x.Deactivated || h.NotBefore != 0 && h.Keep == 0) { // the latter does not say
+		x.Keep = moment(now.UnixMilli()).Add(forever)
+	}
 	return x, errors.Join(wrong...)
 }
 
@@ -64,6 +67,9 @@ func Examine(userID string, all map[string][]byte, now time.Time) (Examination, 
 func (x *Examination) count(h *header, name string, raw []byte, now time.Time) (until int64, err error) {
 	switch {
 	case strings.HasPrefix(name, sessionField):
+		if !isSessionID(strings.TrimPrefix(name, sessionField)) {
+			return 0, errors.New("not the public id of a session")
+		}
 		sess, err := decodeSession(raw)
 		if err != nil {
 			return 0, err
@@ -77,18 +83,16 @@ func (x *Examination) count(h *header, name string, raw []byte, now time.Time) (
 		return sess.Absolute, nil
 	case strings.HasPrefix(name, attributeField):
 		x.Attributes++
+		x.AttributeBytes += len(raw)
 		_, err = decodeAttributes(raw)
 	case strings.HasPrefix(name, revokedField):
 		x.Revocations++
 		return decodeMoment(raw)
+	case name == markField:
+		x.Copied = true
+		_, err = decodeMark(raw)
 	default:
 		x.Others++
 	}
 	return 0, err
-}
-
-// LookSoon has a user's slot swept soon, by whatever replica: for a slot that
-// was copied into a cache, whose due-lists do not know of it.
-func LookSoon(ctx context.Context, d cache.Driver, userID string, now time.Time) error {
-	return putDue(ctx, d, userID, now)
 }

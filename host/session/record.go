@@ -20,6 +20,7 @@ const (
 	sessionField   = "s:" // and the session's public id: a session
 	attributeField = "a:" // and the session's public id: what it was told to remember, a map of texts
 	revokedField   = "r:" // and a JWT's key: until when it must stay revoked
+	markField      = "c"  // a mark: the slot was copied from another cache
 	generationLen  = 16
 )
 
@@ -51,6 +52,14 @@ type session struct {
 	Roles      []string `cbor:"9,keyasint,omitempty"`
 	Groups     []string `cbor:"10,keyasint,omitempty"`
 	Email      string   `cbor:"11,keyasint,omitempty"`
+}
+
+// mark is what a copied slot says of where it came from. While it is there the
+// header is too, so that what has ended here since cannot be copied once more.
+type mark struct {
+	Source []byte `cbor:"1,keyasint"` // which cache
+	Sum    []byte `cbor:"2,keyasint"` // of the fields as they were copied
+	Until  int64  `cbor:"3,keyasint"` // until when anything in them counts
 }
 
 // records decodes what encode wrote: texts as they came, each key once.
@@ -117,6 +126,21 @@ func decodeMoment(b []byte) (int64, error) {
 		return 0, errors.New("revocation: not a moment")
 	}
 	return ms, nil
+}
+
+// decodeMark reads where a slot was copied from; nil if it was not.
+func decodeMark(b []byte) (*mark, error) {
+	if b == nil {
+		return nil, nil
+	}
+	m := new(mark)
+	if err := records.Unmarshal(b, m); err != nil {
+		return nil, fmt.Errorf("mark of a copy: %w", err)
+	}
+	if len(m.Sum) == 0 || m.Until <= 0 {
+		return nil, errors.New("mark of a copy: the record is not whole")
+	}
+	return m, nil
 }
 
 // encode writes a record of this package. None of them can fail to encode.

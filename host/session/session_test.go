@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -39,8 +40,11 @@ type spy struct {
 	failReads      error
 	failChanges    error
 	failDue        error
+	failPing       error
 	beforeChange   func()
-	loseAck        error // a change is made, and this is what is said of it
+	afterChange    func(slot string)
+	mu             sync.Mutex // of afterChange
+	loseAck        error      // a change is made, and this is what is said of it
 }
 
 func (s *spy) Get(ctx context.Context, slot string, fields ...string) ([][]byte, error) {
@@ -69,10 +73,22 @@ func (s *spy) Change(ctx context.Context, slot string, c cache.Change) (bool, er
 		return false, s.failChanges
 	}
 	applied, err := s.Driver.Change(ctx, slot, c)
+	if s.afterChange != nil {
+		s.mu.Lock()
+		s.afterChange(slot)
+		s.mu.Unlock()
+	}
 	if s.loseAck != nil {
 		return false, s.loseAck
 	}
 	return applied, err
+}
+
+func (s *spy) Ping(ctx context.Context) error {
+	if s.failPing != nil {
+		return s.failPing
+	}
+	return s.Driver.Ping(ctx)
 }
 
 func (s *spy) PutDue(ctx context.Context, list int, member string, at time.Time) error {

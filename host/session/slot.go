@@ -47,8 +47,8 @@ func live(all map[string][]byte, h *header, now time.Time) ([]entry, error) {
 //
 // A session need not once another generation has begun, or slack after its
 // deadline; its attributes go with it; a revocation stays an hour longer than
-// it must, lest a replica whose clock is behind take its JWT for a valid one.
-// The header goes last. What cannot be read stays, for it may be of a later
+// it must, lest a replica whose clock is behind take its JWT for a valid one; so
+// does the mark of a copy. The header goes last. What cannot be read stays, for it may be of a later
 // version.
 func dead(all map[string][]byte, h *header, now time.Time, slack time.Duration, most int) (fields []cache.Field, next int64) {
 	until := func(at int64) bool {
@@ -90,6 +90,9 @@ func gone(all map[string][]byte, h *header, name string, raw []byte, slack time.
 	case strings.HasPrefix(name, revokedField):
 		moment, err := decodeMoment(raw)
 		return err == nil && until(moment+grace.Milliseconds())
+	case name == markField:
+		m, err := decodeMark(raw)
+		return err == nil && until(m.Until+grace.Milliseconds())
 	}
 	return false
 }

@@ -150,6 +150,18 @@ func (s *Store) change(ctx context.Context, userID string, c cache.Change) (appl
 	return applied, nil
 }
 
+// changeDue makes one change of a slot whose user was put on a due-list for at,
+// and puts it there again if a sweeper may have come before the change.
+func (s *Store) changeDue(ctx context.Context, userID string, c cache.Change, at time.Time) (applied bool, err error) {
+	applied, err = s.change(ctx, userID, c)
+	if now := s.o.Now(); applied && passed(at, now) {
+		if _, err := putDue(ctx, s.o.Through, userID, now); err != nil {
+			return false, unavailable(err)
+		}
+	}
+	return applied, err
+}
+
 // unavailable is what the cache's failures are called outside.
 func unavailable(cause error) error {
 	return &host.Error{Kind: host.Unavailable, Public: "the session cache does not answer", Cause: cause}

@@ -27,12 +27,17 @@ const settle = 2 * time.Second
 // dueList is where a user's entries are.
 func dueList(userID string) int { return int(crc32.ChecksumIEEE([]byte(userID)) % cache.DueLists) }
 
-// putDue has a user's slot looked at soon after a moment. Moments close to one
-// another share an entry.
-func putDue(ctx context.Context, d cache.Driver, userID string, at time.Time) error {
-	at = at.Truncate(settle).Add(2 * settle)
-	return d.PutDue(ctx, dueList(userID), userID+"@"+strconv.FormatInt(at.UnixMilli(), 10), at)
+// putDue has a user's slot looked at soon after a moment, and returns when.
+// Moments close to one another share an entry.
+func putDue(ctx context.Context, d cache.Driver, userID string, moment time.Time) (at time.Time, err error) {
+	at = moment.Truncate(settle).Add(2 * settle)
+	return at, d.PutDue(ctx, dueList(userID), userID+"@"+strconv.FormatInt(at.UnixMilli(), 10), at)
 }
+
+// passed says of an entry that was put before a write, once that is made,
+// whether a sweeper may have come in between, found nothing and dropped it: it
+// is to be put again. The zero time is of no entry.
+func passed(at, now time.Time) bool { return !at.IsZero() && !at.After(now.Add(settle)) }
 
 // SweeperOptions says how a Sweeper works. Cache must be set, to one whose
 // reads go through.
@@ -152,7 +157,7 @@ func (w *Sweeper) visit(ctx context.Context, list int, member, userID string, un
 		return err
 	}
 	if next != 0 {
-		if err := putDue(ctx, w.o.Cache, userID, time.UnixMilli(next)); err != nil {
+		if _, err := putDue(ctx, w.o.Cache, userID, time.UnixMilli(next)); err != nil {
 			return err
 		}
 	}

@@ -192,6 +192,40 @@ func TestSweepOvertakenByLogin(t *testing.T) {
 	}
 }
 
+// A write so slow that the sweeper came before it, and dropped its entry, is
+// found all the same.
+func TestSweepOvertakenBySlowWrite(t *testing.T) {
+	late := 20 * time.Second
+	for what, write := range map[string]func(h *house, id *host.Identity) error{
+		"login": func(h *house, id *host.Identity) error {
+			_, _, err := h.Create(h.t.Context(), h.jwt("alice", 10*time.Second))
+			return err
+		},
+		"logout everywhere": func(h *house, id *host.Identity) error { return h.EndAll(h.t.Context(), id.UserID, admin, "test") },
+		"deactivation":      func(h *house, id *host.Identity) error { return h.Deactivate(h.t.Context(), id.UserID, admin) },
+	} {
+		onReplicas(t, func(t *testing.T, r []*house) {
+			h := r[0]
+			id := h.jwt("alice", 100*time.Hour)
+			if what != "login" {
+				h.create(id)
+			}
+			h.spy.beforeChange = func() {
+				h.clock.Pass(late)
+				r[1].sweep()
+			}
+			if err := write(h, id); err != nil {
+				t.Fatal(err)
+			}
+			h.clock.Pass(5 * time.Second)
+			r[2].sweep()
+			if left := h.fields(id.UserID); slices.ContainsFunc(left, func(f string) bool { return strings.HasPrefix(f, "s:") }) {
+				t.Errorf("%s: left over: %q", what, left)
+			}
+		})
+	}
+}
+
 // A second session has its end found by the first one's entry, whatever becomes
 // of the first; only where that would be too late has it one of its own.
 func TestLoginsShareAnEntry(t *testing.T) {

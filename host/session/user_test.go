@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/authhost/authhost/host"
+	"github.com/authhost/authhost/host/cache"
 	"github.com/authhost/authhost/host/session"
 )
 
@@ -202,6 +204,46 @@ func TestEndSession(t *testing.T) {
 			t.Error("a session that was logged out was found")
 		}
 	})
+}
+
+// asking notes whether a change was more than a question.
+type asking struct {
+	cache.Driver
+	questions, changes int
+}
+
+func (a *asking) Change(ctx context.Context, slot string, c cache.Change) (bool, error) {
+	if a.questions++; len(c.Put)+len(c.Delete) > 0 || !c.Expires.IsZero() {
+		a.changes++
+	}
+	return a.Driver.Change(ctx, slot, c)
+}
+
+// The logout of a token that was made up changes nothing, whoever's it claims
+// to be; it asks the cache no more than whether what was read holds, since the
+// token may be of a session whose end was not acknowledged.
+func TestLogoutOfMadeUpTokens(t *testing.T) {
+	h, elsewhere := newHouse(t), newHouse(t)
+	token := h.create(h.jwt("alice", time.Hour))
+	watched := &asking{Driver: h.memory}
+	s, err := session.New(session.Options{Realm: realm, Cache: watched, Now: h.clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, forged := range map[string]string{
+		"of a user with a session":     elsewhere.create(elsewhere.jwt("alice", time.Hour)),
+		"of a user without a slot":     elsewhere.create(elsewhere.jwt("bob", time.Hour)),
+		"of a session, by its id":      swapSecret(t, token, elsewhere.create(elsewhere.jwt("alice", time.Hour))),
+		"of a session nobody ever had": forge(t, elsewhere.create(elsewhere.jwt("bob", time.Hour)), token),
+	} {
+		if v, err := s.End(t.Context(), forged); v.Verdict != host.Unknown || err != nil {
+			t.Errorf("%s: %s, %v", name, v.Verdict, err)
+		}
+	}
+	if watched.changes != 0 || watched.questions != 2 {
+		t.Errorf("%d changes, %d questions", watched.changes, watched.questions-watched.changes)
+	}
+	h.want(token, host.Valid)
 }
 
 // An id of another realm's user never reaches that user's slot.

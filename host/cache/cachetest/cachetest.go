@@ -56,6 +56,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"DueLease", dueLease},
 		{"DuePutWhileLeased", duePutWhileLeased},
 		{"DueInvalid", dueInvalid},
+		{"DueListed", dueListed},
 		{"List", list},
 		{"ListExpiry", listExpiry},
 		{"Watch", watch},

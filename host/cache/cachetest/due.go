@@ -2,6 +2,7 @@ package cachetest
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -198,5 +199,65 @@ func wantTogether(t *testing.T, d cache.Driver, list int, now, until time.Time, 
 	slices.Sort(got)
 	if !slices.Equal(got, want) {
 		t.Errorf("due at %s: %.200q, want %.200q in any order", now.Format(time.TimeOnly), got, want)
+	}
+}
+
+// dueListed proves that a list is shown whole, page by page, and that to look
+// takes nothing from it. What stands in front of a driver need not show any.
+func dueListed(t *testing.T, s Store) {
+	lister, ok := s.B.(cache.DueLister)
+	if !ok {
+		return
+	}
+	listed := func(list int) map[string]int64 {
+		t.Helper()
+		got := map[string]int64{}
+		for next := ""; ; {
+			members, following, err := lister.ListDue(t.Context(), list, next)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range members {
+				if _, twice := got[m.Name]; twice {
+					t.Errorf("%q is listed twice", m.Name)
+				}
+				got[m.Name] = m.At.UnixMilli()
+			}
+			if following == "" {
+				return got
+			}
+			next = following
+		}
+	}
+	want := map[string]int64{}
+	check := func() {
+		t.Helper()
+		if got := listed(11); !maps.Equal(got, want) {
+			t.Errorf("listed %v, want %v", got, want)
+		}
+	}
+	check()
+	for i := range 300 {
+		m := fmt.Sprint("m", i)
+		putDue(t, s.A, 11, m, moment(i))
+		want[m] = moment(i).UnixMilli()
+	}
+	for _, odd := range []string{"\x00", "a/b", "\xff", strings.Repeat("m", 5000)} {
+		putDue(t, s.A, 11, odd, moment(400))
+		want[odd] = moment(400).UnixMilli()
+	}
+	check()
+	wantDue(t, s.A, 11, moment(1), moment(500), 9, "m0", "m1")
+	want["m0"], want["m1"] = moment(500).UnixMilli(), moment(500).UnixMilli()
+	dropDue(t, s.A, 11, "m0", moment(500))
+	delete(want, "m0")
+	check()
+	if got := listed(12); len(got) != 0 {
+		t.Errorf("another list holds %v", got)
+	}
+	for _, list := range []int{-1, cache.DueLists} {
+		if _, _, err := lister.ListDue(t.Context(), list, ""); err == nil {
+			t.Errorf("there is a list %d", list)
+		}
 	}
 }

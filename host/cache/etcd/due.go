@@ -175,3 +175,41 @@ func (d *Driver) giveOutTogether(ctx context.Context, c *clientv3.Client, list i
 	}
 	return members, nil
 }
+
+// dueMost is how many members one page of ListDue holds.
+const dueMost = 256
+
+// ListDue implements cache.DueLister. next is the last key of the page before,
+// behind what all keys of the list begin with.
+func (d *Driver) ListDue(ctx context.Context, list int, next string) (members []cache.DueMember, following string, err error) {
+	if err := cache.CheckList(list); err != nil {
+		return nil, "", err
+	}
+	agenda := d.agenda(list)
+	from := agenda
+	if next != "" {
+		from += next + "\x00"
+	}
+	err = d.call(ctx, "due-list", func(ctx context.Context, c *clientv3.Client) error {
+		got, err := c.Get(ctx, from, clientv3.WithRange(clientv3.GetPrefixRangeEnd(agenda)), clientv3.WithLimit(dueMost), clientv3.WithKeysOnly())
+		if err != nil {
+			return err
+		}
+		for _, kv := range got.Kvs {
+			turn := kv.Key[len(agenda):]
+			if len(turn) <= 8 {
+				return errors.New("a due-list is damaged")
+			}
+			at := time.UnixMilli(int64(binary.BigEndian.Uint64(turn)))
+			members = append(members, cache.DueMember{Name: string(turn[8:]), At: at})
+			if got.More {
+				following = string(turn)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	return members, following, nil
+}

@@ -168,6 +168,52 @@ func (d *Driver) lease(l *lock, list int, now, until int64, most int) (members [
 	return members, errors.Join(err, l.setEarliest(earliest))
 }
 
+// ListDue implements cache.DueLister. A page is one of a list's 16 directories,
+// and next the number of the one that it is.
+func (d *Driver) ListDue(ctx context.Context, list int, next string) (members []cache.DueMember, following string, err error) {
+	x := uint64(0)
+	if err = cache.CheckList(list); err == nil && next != "" {
+		x, err = strconv.ParseUint(next, 16, 4)
+	}
+	var entries []entry
+	dir := filepath.Join(d.list(list), strconv.FormatUint(x, 16))
+	if err == nil {
+		entries, err = d.duePage(ctx, list, dir)
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("cache file: due-list %d: %w", list, err)
+	}
+	var problems []error
+	for _, e := range entries {
+		member, err := readMember(filepath.Join(dir, e.name()), e.hash)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it was given out or dropped since
+		}
+		if err != nil {
+			problems = append(problems, fmt.Errorf("cache file: due-list %d: member %s: %w", list, e.hash, err))
+			continue
+		}
+		members = append(members, cache.DueMember{Name: member, At: time.UnixMilli(e.Moment())})
+	}
+	if x < 15 {
+		following = strconv.FormatUint(x+1, 16)
+	}
+	return members, following, errors.Join(problems...)
+}
+
+// duePage reads the names in a directory of a list.
+func (d *Driver) duePage(ctx context.Context, list int, dir string) ([]entry, error) {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil, d.there()
+	}
+	l, err := d.lock(ctx, d.dueTurns[list], d.list(list))
+	if err != nil {
+		return nil, err
+	}
+	defer l.unlock()
+	return readDue(dir, func(entry) bool { return true })
+}
+
 // The lock of a due-list holds a moment before which no member is due, so that
 // to ask an idle list costs the same whatever it holds. Anything else than
 // such a moment says nothing.

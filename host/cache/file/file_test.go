@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -290,5 +291,43 @@ func TestHeldLock(t *testing.T) {
 		if ctx.Err() != nil {
 			t.Fatalf("Change after the lock was let go = %v, %v", applied, err)
 		}
+	}
+}
+
+// To ask whether conditions hold needs no lock, so that it neither waits for
+// who changes the shard nor keeps them waiting; it writes nothing.
+func TestConditionsTakeNoLock(t *testing.T) {
+	dir := t.TempDir()
+	d := open(t, file.Options{Dir: dir, LockTimeout: 50 * time.Millisecond})
+	put(t, d, "a", "1", time.Now().Add(time.Hour))
+	before := filesBelow(t, dir)
+	defer holdLock(t, filepath.Join(filepath.Dir(pathOf(dir, "a")), "lock"))()
+	for _, c := range []struct {
+		slot string
+		is   cache.Field
+		want bool
+	}{
+		{"a", cache.Field{Name: "a", Value: []byte("1")}, true},
+		{"a", cache.Field{Name: "a", Value: []byte("2")}, false},
+		{"a", cache.Field{Name: "b"}, true},
+		{"a", cache.Field{Name: "a"}, false},
+		{"absent", cache.Field{Name: "a"}, true},
+		{"absent", cache.Field{Name: "a", Value: []byte{}}, false},
+	} {
+		if holds, err := d.Change(t.Context(), c.slot, cache.Change{If: []cache.Field{c.is}}); holds != c.want || err != nil {
+			t.Errorf("%s: %q: %v, %v", c.slot, c.is, holds, err)
+		}
+	}
+	if after := filesBelow(t, dir); !slices.Equal(before, after) {
+		t.Errorf("files %q, were %q", after, before)
+	}
+	if _, err := d.Change(t.Context(), "a", cache.Change{Delete: []string{"a"}}); err == nil {
+		t.Error("the lock was not held")
+	}
+	if err := os.WriteFile(pathOf(dir, "a"), []byte("torn"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Change(t.Context(), "a", cache.Change{If: []cache.Field{{Name: "b"}}}); err == nil {
+		t.Error("a damaged slot is taken for one without the field")
 	}
 }

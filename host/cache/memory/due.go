@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -63,4 +64,17 @@ func (d *Driver) DropDue(ctx context.Context, list int, member string, until tim
 		d.due[list][member] = left
 	}
 	return nil
+}
+
+// ListDue implements cache.DueLister: all of a list on one page.
+func (d *Driver) ListDue(ctx context.Context, list int, _ string) (members []cache.DueMember, following string, err error) {
+	if err := errors.Join(cache.CheckList(list), ctx.Err()); err != nil {
+		return nil, "", err
+	}
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	for member, m := range d.due[list] {
+		members = append(members, cache.DueMember{Name: member, At: time.UnixMilli(m.Moment())})
+	}
+	return members, "", nil
 }

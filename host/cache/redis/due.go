@@ -55,6 +55,35 @@ func (d *Driver) DropDue(ctx context.Context, list int, member string, until tim
 	return nil
 }
 
+// dueMost is how many members one page of ListDue holds.
+const dueMost = 256
+
+// ListDue implements cache.DueLister. next is how many members were shown.
+func (d *Driver) ListDue(ctx context.Context, list int, next string) (members []cache.DueMember, following string, err error) {
+	from := 0
+	if err = cache.CheckList(list); err == nil && next != "" {
+		from, err = strconv.Atoi(next)
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("cache redis: due-list %d: %w", list, err)
+	}
+	page, err := d.client.ZRangeWithScores(ctx, d.dueKeys(list)[0], int64(from), int64(from+dueMost-1)).Result()
+	if err != nil {
+		return nil, "", fmt.Errorf("cache redis: due-list %d: %w", list, err)
+	}
+	for _, z := range page {
+		name, ok := z.Member.(string)
+		if !ok {
+			return nil, "", fmt.Errorf("cache redis: due-list %d: a member is no text", list)
+		}
+		members = append(members, cache.DueMember{Name: name, At: time.UnixMilli(int64(z.Score))})
+	}
+	if len(page) == dueMost {
+		following = strconv.Itoa(from + dueMost)
+	}
+	return members, following, nil
+}
+
 // leased is where a member stands whose lease ends at that moment: beside all
 // that were put to one.
 func leased(until time.Time) string { return strconv.FormatInt(cache.DueMillis(until), 10) + ".5" }

@@ -1,0 +1,148 @@
+package session
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/authhost/authhost/host/cache"
+)
+
+// plan is what is to be made of one slot of the target.
+type plan struct {
+	now      time.Time
+	source   []byte
+	src, dst map[string][]byte // as they are; judge takes the marks out
+	rawMark  []byte            // of dst
+	x        Examination       // of src
+}
+
+// judge says what is to be done: nothing, same and refused are nothing to do.
+func (p *plan) judge(userID string) (settled, error) {
+	p.src, p.dst = maps.Clone(p.src), maps.Clone(p.dst)
+	p.rawMark = p.dst[markField]
+	delete(p.src, markField)
+	delete(p.dst, markField)
+	var err error
+	if p.x, err = Examine(userID, p.src, p.now); err != nil {
+		return settled{}, err
+	}
+	m, err := decodeMark(p.rawMark)
+	if err != nil {
+		return settled{}, err
+	}
+	h, err := decodeHeader(p.src[headerField])
+	if err != nil {
+		return settled{}, err
+	}
+	if over, _ := dead(p.src, h, p.now, 0, len(p.src)); len(over) == len(p.src) {
+		p.src = nil
+	}
+	s := settled{absent: len(p.src) == 0, sessions: p.x.Sessions}
+	s.result, s.why = p.compare(m)
+	return s, nil
+}
+
+var (
+	errOwnSlot     = errors.New("the target has a slot of this user that was not copied from there; it stays as it is")
+	errBothChanged = errors.New("the user's slot has changed in source and target since it was copied; the target's stays as it is")
+)
+
+// compare decides from what source and target hold, and what the mark says of
+// the copy before.
+func (p *plan) compare(m *mark) (result, error) {
+	there := len(p.dst) > 0 || m != nil
+	switch {
+	case len(p.src) == 0 && !there:
+		return nothing, nil
+	case !there:
+		return fresh, nil
+	case sameFields(p.src, p.dst):
+		return same, nil
+	case m == nil || !bytes.Equal(m.Source, p.source):
+		if len(p.src) == 0 {
+			return nothing, nil
+		}
+		return refused, errOwnSlot
+	case bytes.Equal(sum(p.src), m.Sum): // it was used in the target since
+		return same, nil
+	case bytes.Equal(sum(p.dst), m.Sum):
+		if len(p.src) == 0 {
+			return removed, nil
+		}
+		return renewed, nil
+	case len(p.src) == 0 && m.Until <= p.now.UnixMilli(): // nothing that was copied counts
+		return same, nil
+	}
+	return refused, errBothChanged
+}
+
+// ends is when the first of what the slot holds is to be swept, if ever.
+func (p *plan) ends() (at time.Time, some bool) {
+	h, _ := decodeHeader(p.src[headerField]) // judge has read it
+	over, next := dead(p.src, h, p.now, 0, len(p.src))
+	if len(over) > 0 {
+		return p.now, true
+	}
+	return time.UnixMilli(next), next != 0
+}
+
+// conditions are that the target's slot is as it was read.
+func (p *plan) conditions() (list []cache.Field) {
+	for name, value := range p.dst {
+		list = append(list, cache.Field{Name: name, Value: present(value)})
+	}
+	list = append(list, cache.Field{Name: markField, Value: p.rawMark})
+	for _, name := range append(slices.Collect(maps.Keys(p.src)), headerField) {
+		if _, there := p.dst[name]; !there {
+			list = append(list, cache.Field{Name: name})
+		}
+	}
+	return list
+}
+
+// change makes the target's slot what the source's is.
+func (p *plan) change() cache.Change {
+	m := mark{Source: p.source, Sum: sum(p.src), Until: p.x.Until.UnixMilli()}
+	c := cache.Change{If: p.conditions(), Put: []cache.Field{{Name: markField, Value: encode(m)}}, Expires: p.x.Keep}
+	for name, value := range p.src {
+		c.Put = append(c.Put, cache.Field{Name: name, Value: value})
+	}
+	for name := range p.dst {
+		if _, stays := p.src[name]; !stays {
+			c.Delete = append(c.Delete, name)
+		}
+	}
+	return c
+}
+
+// removal takes the slot out of the target.
+func (p *plan) removal() cache.Change {
+	return cache.Change{If: p.conditions(), Delete: append(slices.Collect(maps.Keys(p.dst)), markField)}
+}
+
+func sameFields(a, b map[string][]byte) bool { return maps.EqualFunc(a, b, bytes.Equal) }
+
+// present is a value of a field that is there.
+func present(value []byte) []byte {
+	if value == nil {
+		return []byte{}
+	}
+	return value
+}
+
+// sum is the SHA-256 of fields, whatever their order.
+func sum(fields map[string][]byte) []byte {
+	h := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		for _, part := range [][]byte{[]byte(name), fields[name]} {
+			h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
+			h.Write(part)
+		}
+	}
+	return h.Sum(nil)
+}
