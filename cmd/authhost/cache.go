@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"strconv"
 	"strings"
@@ -64,7 +63,7 @@ func (f cacheFlags) problem(words []string) string {
 }
 
 func quietly(config string) daemon.Options {
-	return daemon.Options{ConfigFile: config, Environ: os.Environ(), Version: version, Log: slog.New(slog.DiscardHandler)}
+	return daemon.Options{ConfigFile: config, Environ: os.Environ(), Version: version}
 }
 
 // problems writes what is wrong, a line each, as it is found.

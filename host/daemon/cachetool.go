@@ -66,10 +66,6 @@ func openCache(o Options) (s *store, name string, err error) {
 	case config.DriverEtcd:
 		name = strings.Join(c.Cache.Etcd.Endpoints, ",")
 	}
-	log := o.Log
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
-	s, err = openStore(c, &Daemon{now: time.Now, log: log})
+	s, err = openStore(c, &Daemon{now: time.Now, log: slog.New(slog.DiscardHandler)})
 	return s, c.Cache.Driver + " " + name, err
 }

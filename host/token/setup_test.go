@@ -206,7 +206,7 @@ func wantUnavailable(tb testing.TB, v *token.Validator, tok string) error {
 	if kind, public := host.Explain(err); kind != host.Unavailable || public != "key set unavailable" {
 		tb.Fatalf("error %v is %s %q", err, kind, public)
 	}
-	if got != (host.Validation{}) {
+	if got.Verdict != host.Untried || got.Identity != nil {
 		tb.Fatalf("an error came with %v", got)
 	}
 	return err
