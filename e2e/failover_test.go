@@ -139,7 +139,9 @@ func TestClusterSlotMoves(t *testing.T) {
 			event := time.Now()
 			keys := []string{"authhost:{" + user + "}", fmt.Sprintf("authhost:due:{%02d}", crc32.ChecksumIEEE([]byte(user))%64)}
 			for _, key := range keys {
-				nodes.MoveSlot(t, key, func() { time.Sleep(200 * time.Millisecond) }) // under load
+				if n := nodes.MoveSlot(t, key, func() { time.Sleep(200 * time.Millisecond) }); n == 0 { // each step under load
+					t.Errorf("nothing moved with %s", key)
+				}
 			}
 			c.settle(t)
 			c.mu.Lock()

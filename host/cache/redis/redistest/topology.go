@@ -108,8 +108,9 @@ func Cluster(t testing.TB, masters int, args ...string) Servers {
 }
 
 // MoveSlot moves the slot of a key from the master that has it to the next, as
-// redis-cli --cluster reshard does. step is called between the steps.
-func (all Servers) MoveSlot(t testing.TB, key string, step func()) {
+// redis-cli --cluster reshard does, and returns how many keys were in it. step
+// is called between the steps.
+func (all Servers) MoveSlot(t testing.TB, key string, step func()) (moved int) {
 	t.Helper()
 	number, err := strconv.Atoi(all[0].Do("cluster", "keyslot", key))
 	if err != nil {
@@ -137,12 +138,14 @@ func (all Servers) MoveSlot(t testing.TB, key string, step func()) {
 			command = append(command, k)
 		}
 		from.Do(command...)
+		moved += len(keys)
 	}
 	step()
 	for i := range all { // the one that takes it first
 		all[(source+1+i)%len(all)].Do("cluster", "setslot", number, "node", to.Do("cluster", "myid"))
 		step()
 	}
+	return moved
 }
 
 // owner is which of the servers has a slot.
