@@ -170,3 +170,20 @@ func (all Servers) owner(t testing.TB, number int) int {
 	t.Fatalf("no master has slot %d", number)
 	return 0
 }
+
+// Followers gives each master of a cluster a replica.
+func (all Servers) Followers(t testing.TB, args ...string) {
+	t.Helper()
+	for _, master := range all {
+		bus := freePort(t)
+		s := Serve(t, append([]string{"--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-port", bus}, args...)...)
+		host, port, _ := net.SplitHostPort(s.Addr)
+		all[0].Do("cluster", "meet", host, port, bus)
+		id := master.Do("cluster", "myid")
+		Until(t, "the replica has met its master", func(context.Context) bool { return strings.Contains(s.Do("cluster", "nodes"), id) })
+		s.Do("cluster", "replicate", id)
+		Until(t, "the master has its replica", func(context.Context) bool {
+			return strings.Contains(master.Do("info", "replication"), "state=online")
+		})
+	}
+}
