@@ -124,6 +124,7 @@ func whole(t *testing.T, nodes, sentinels redistest.Servers) {
 // move to another master, under load: nothing but 200 and 503, and not for
 // long; nothing is lost.
 func TestClusterSlotMoves(t *testing.T) {
+	t.Parallel()
 	for replicas, wait := range []string{"", ", wait_replicas: 1"} {
 		t.Run(fmt.Sprint(replicas, " replicas"), func(t *testing.T) {
 			t.Parallel()

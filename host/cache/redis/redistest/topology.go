@@ -6,10 +6,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	goredis "github.com/redis/go-redis/v9"
 )
 
 // Servers are what belongs together.
@@ -153,16 +156,15 @@ func (all Servers) owner(t testing.TB, number int) int {
 	t.Helper()
 	c := all[0].Client()
 	defer c.Close()
-	slots, err := c.ClusterSlots(context.Background()).Result()
+	shards, err := c.ClusterShards(context.Background()).Result()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range slots {
-		if s.Start > number || s.End < number {
-			continue
-		}
-		for i, server := range all {
-			if server.Addr == s.Nodes[0].Addr {
+	for i, server := range all {
+		for _, shard := range shards {
+			here := slices.ContainsFunc(shard.Nodes, func(n goredis.Node) bool { return net.JoinHostPort(n.IP, strconv.FormatInt(n.Port, 10)) == server.Addr })
+			has := slices.ContainsFunc(shard.Slots, func(r goredis.SlotRange) bool { return int(r.Start) <= number && number <= int(r.End) })
+			if here && has {
 				return i
 			}
 		}
