@@ -51,6 +51,10 @@ func newCrowd(t *testing.T, idp *issuer, hosts ...*authhost) *crowd {
 	}
 	for n := range 8 {
 		jwt := idp.token(t, fmt.Sprint("user ", n), nil)
+		eventually(t, "replicas follow", func() bool { // who have just been started
+			a, err := try("POST", hosts[0].public+"/v1/login", bearer(jwt)...)
+			return err == nil && a.status == http.StatusOK
+		})
 		e := hosts[0].login(t, jwt)
 		c.jwts, c.users, c.settled = append(c.jwts, jwt), append(c.users, e.userID), append(c.settled, e.token)
 	}
