@@ -51,6 +51,10 @@ func newCrowd(t *testing.T, idp *issuer, hosts ...*authhost) *crowd {
 	}
 	for n := range 8 {
 		jwt := idp.token(t, fmt.Sprint("user ", n), nil)
+		eventually(t, "replicas follow", func() bool { // who have just been started
+			a, err := try("POST", hosts[0].public+"/v1/login", bearer(jwt)...)
+			return err == nil && a.status == http.StatusOK
+		})
 		e := hosts[0].login(t, jwt)
 		c.jwts, c.users, c.settled = append(c.jwts, jwt), append(c.users, e.userID), append(c.settled, e.token)
 	}
@@ -170,25 +174,33 @@ func (c *crowd) note(r *refusals, what string, a answer, err error, want int) (g
 	return false
 }
 
-// settle waits until reads and writes succeed on every host, again and again.
+// settle waits until a login, a check and a logout succeed on every host, again
+// and again.
 func (c *crowd) settle(t *testing.T) {
 	t.Helper()
-	inARow := 0
-	for end := time.Now().Add(time.Minute); inARow < 20; {
+	well := func(h *authhost) bool {
+		in, err := try("POST", h.public+"/v1/login", bearer(c.jwts[0])...)
+		if err != nil || in.status != http.StatusOK {
+			return false
+		}
+		token := in.header.Get("X-Auth-Token")
+		a, err := standing(h, token)
+		if err != nil || a.status != http.StatusOK {
+			return false
+		}
+		out, err := try("POST", h.public+"/v1/logout", bearer(token)...)
+		return err == nil && out.status == http.StatusNoContent
+	}
+	end := time.Now().Add(time.Minute)
+	for inARow := 0; inARow < 20; inARow++ {
+		for _, h := range c.hosts {
+			if !well(h) {
+				inARow = -1
+				time.Sleep(20 * time.Millisecond)
+			}
+		}
 		if time.Now().After(end) {
 			t.Fatal("the 503s do not end")
-		}
-		inARow++
-		for _, h := range c.hosts {
-			a, err := try("POST", h.public+"/v1/login", bearer(c.jwts[0])...)
-			if err != nil || a.status != http.StatusOK {
-				inARow = 0
-				time.Sleep(20 * time.Millisecond)
-				continue
-			}
-			if b, err := standing(h, a.header.Get("X-Auth-Token")); err != nil || b.status != http.StatusOK {
-				inARow = 0
-			}
 		}
 	}
 }

@@ -125,33 +125,50 @@ func whole(t *testing.T, nodes, sentinels redistest.Servers) {
 // long; nothing is lost.
 func TestClusterSlotMoves(t *testing.T) {
 	t.Parallel()
-	nodes := redistest.Cluster(t, 3)
-	idp := newIssuer(t)
-	config := listen + idp.realm("") + redisCache(nodes[:1], ", cluster: true") + open
-	c := newCrowd(t, idp, serve(t, config), serve(t, config))
-	moves := 1
-	if *soak {
-		moves = 20
-	}
-	c.start(t)
-	for n := range moves {
-		for _, user := range c.users[:2] {
-			event := time.Now()
-			keys := []string{"authhost:{" + user + "}", fmt.Sprintf("authhost:due:{%02d}", crc32.ChecksumIEEE([]byte(user))%64)}
-			for _, key := range keys {
-				nodes.MoveSlot(t, key, func() { time.Sleep(200 * time.Millisecond) }) // under load
+	for replicas, wait := range []string{"", ", wait_replicas: 1"} {
+		t.Run(fmt.Sprint(replicas, " replicas"), func(t *testing.T) {
+			t.Parallel()
+			nodes := redistest.Cluster(t, 3, "--repl-diskless-sync-delay", "0")
+			if replicas > 0 {
+				nodes.Followers(t)
 			}
-			c.settle(t)
-			c.mu.Lock()
-			t.Logf("move %d: 503 to checks: %s; to logins and logouts: %s", n, c.reads.since(event), c.writes.since(event))
-			c.mu.Unlock()
+			idp := newIssuer(t)
+			config := listen + idp.realm("") + redisCache(nodes[:1], ", cluster: true"+wait) + open
+			c := newCrowd(t, idp, serve(t, config), serve(t, config))
+			moves := 1
+			if *soak {
+				moves = 20
+			}
+			c.start(t)
+			for n := range moves {
+				moveUser(t, c, nodes, n)
+			}
+			c.stop()
+			made, ended := c.acknowledged()
+			lost, back := c.verify(t)
+			t.Logf("acknowledged %d logins and %d logouts; lost %d, back %d", made, ended, lost, back)
+			if lost+back > 0 {
+				t.Errorf("%d sessions were lost and %d are back", lost, back)
+			}
+		})
+	}
+}
+
+// moveUser moves whatever there is of one of the crowd.
+func moveUser(t *testing.T, c *crowd, nodes redistest.Servers, n int) {
+	t.Helper()
+	c.mu.Lock()
+	c.reads, c.writes = refusals{}, refusals{}
+	c.mu.Unlock()
+	user, event := c.users[n%len(c.users)], time.Now()
+	for _, key := range []string{"authhost:{" + user + "}", fmt.Sprintf("authhost:due:{%02d}", crc32.ChecksumIEEE([]byte(user))%64)} {
+		if n := nodes.MoveSlot(t, key, func() { time.Sleep(200 * time.Millisecond) }); n == 0 { // each step under load
+			t.Errorf("nothing moved with %s", key)
 		}
 	}
-	c.stop()
-	made, ended := c.acknowledged()
-	lost, back := c.verify(t)
-	t.Logf("acknowledged %d logins and %d logouts; lost %d, back %d", made, ended, lost, back)
-	if lost+back > 0 {
-		t.Errorf("%d sessions were lost and %d are back", lost, back)
-	}
+	took := time.Since(event)
+	c.settle(t)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t.Logf("moved in %.1f s; 503 to checks: %s; to logins and logouts: %s", took.Seconds(), c.reads.since(event), c.writes.since(event))
 }

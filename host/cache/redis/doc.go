@@ -27,6 +27,10 @@
 // Slots expire by the server's clock. A server that may evict keys loses
 // sessions under memory pressure; Evicting tells.
 //
+// With Sentinel no connection is used that lay idle for half a second: in less
+// no failover is done, and a master that was halted through one asks nobody
+// before it answers as if it still were.
+//
 // A server that is away makes calls fail within about two seconds, at once
 // where it refuses the connection; connections come back by themselves.
 //

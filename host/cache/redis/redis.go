@@ -41,6 +41,10 @@ type Options struct {
 const (
 	dialTimeout = time.Second
 	callTimeout = 750 * time.Millisecond
+	// sentinelIdle is shorter than any failover takes, so that no connection
+	// outlives one unused: a master that was halted meanwhile wakes up as one,
+	// and must be asked nothing. Each new connection goes where a Sentinel says.
+	sentinelIdle = 500 * time.Millisecond
 )
 
 // Driver is a cache.Driver on Redis. New makes one.
@@ -108,6 +112,9 @@ func universal(o Options) *goredis.UniversalOptions {
 		ReadTimeout: o.CallTimeout, WriteTimeout: o.CallTimeout, PoolTimeout: o.CallTimeout, ContextTimeoutEnabled: true,
 		// One more try for reads, whose connection the server may have closed.
 		MaxRetries: 1, MinRetryBackoff: 5 * time.Millisecond, MaxRetryBackoff: 50 * time.Millisecond,
+	}
+	if o.MasterName != "" {
+		u.ConnMaxIdleTime = sentinelIdle
 	}
 	if o.TLS {
 		u.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}

@@ -6,10 +6,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	goredis "github.com/redis/go-redis/v9"
 )
 
 // Servers are what belongs together.
@@ -108,8 +111,9 @@ func Cluster(t testing.TB, masters int, args ...string) Servers {
 }
 
 // MoveSlot moves the slot of a key from the master that has it to the next, as
-// redis-cli --cluster reshard does. step is called between the steps.
-func (all Servers) MoveSlot(t testing.TB, key string, step func()) {
+// redis-cli --cluster reshard does, and returns how many keys were in it. step
+// is called between the steps.
+func (all Servers) MoveSlot(t testing.TB, key string, step func()) (moved int) {
 	t.Helper()
 	number, err := strconv.Atoi(all[0].Do("cluster", "keyslot", key))
 	if err != nil {
@@ -137,12 +141,14 @@ func (all Servers) MoveSlot(t testing.TB, key string, step func()) {
 			command = append(command, k)
 		}
 		from.Do(command...)
+		moved += len(keys)
 	}
 	step()
 	for i := range all { // the one that takes it first
 		all[(source+1+i)%len(all)].Do("cluster", "setslot", number, "node", to.Do("cluster", "myid"))
 		step()
 	}
+	return moved
 }
 
 // owner is which of the servers has a slot.
@@ -150,20 +156,36 @@ func (all Servers) owner(t testing.TB, number int) int {
 	t.Helper()
 	c := all[0].Client()
 	defer c.Close()
-	slots, err := c.ClusterSlots(context.Background()).Result()
+	shards, err := c.ClusterShards(context.Background()).Result()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range slots {
-		if s.Start > number || s.End < number {
-			continue
-		}
-		for i, server := range all {
-			if server.Addr == s.Nodes[0].Addr {
+	for i, server := range all {
+		for _, shard := range shards {
+			here := slices.ContainsFunc(shard.Nodes, func(n goredis.Node) bool { return net.JoinHostPort(n.IP, strconv.FormatInt(n.Port, 10)) == server.Addr })
+			has := slices.ContainsFunc(shard.Slots, func(r goredis.SlotRange) bool { return int(r.Start) <= number && number <= int(r.End) })
+			if here && has {
 				return i
 			}
 		}
 	}
 	t.Fatalf("no master has slot %d", number)
 	return 0
+}
+
+// Followers gives each master of a cluster a replica.
+func (all Servers) Followers(t testing.TB, args ...string) {
+	t.Helper()
+	for _, master := range all {
+		bus := freePort(t)
+		s := Serve(t, append([]string{"--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-port", bus}, args...)...)
+		host, port, _ := net.SplitHostPort(s.Addr)
+		all[0].Do("cluster", "meet", host, port, bus)
+		id := master.Do("cluster", "myid")
+		Until(t, "the replica has met its master", func(context.Context) bool { return strings.Contains(s.Do("cluster", "nodes"), id) })
+		s.Do("cluster", "replicate", id)
+		Until(t, "the master has its replica", func(context.Context) bool {
+			return strings.Contains(master.Do("info", "replication"), "state=online")
+		})
+	}
 }
