@@ -19,7 +19,7 @@ import (
 const (
 	benchRounds      = 5
 	benchTime        = 2 * time.Second
-	benchConnections = 64
+	benchConnections = 16
 	serverCore       = "0"
 	clientCore       = "1"
 )

@@ -135,7 +135,10 @@ func (p *Pipeline) decide(ctx context.Context, s *Snapshot, req *Request, ev *Ev
 		return Decision{Kind: Allowed, Reason: "public", Query: req.RawQuery}
 	}
 
-	a := &attempt{realm: realm, call: Call{Request: req, Realm: realm.Name, Route: ev.Route, Now: p.now()}}
+	a := &attempt{realm: realm, call: Call{Request: req, Realm: realm.Name, Route: ev.Route, Now: ev.Start}}
+	if ev.Start.IsZero() {
+		a.call.Now = p.now()
+	}
 	call := &a.call
 	d := p.authenticate(ctx, a, route, ev)
 	if d.Kind != Allowed {

@@ -1,7 +1,9 @@
 package audit
 
 import (
+	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -10,23 +12,26 @@ import (
 // Options say what an Audit writes to. The zero value is safe: metrics are
 // kept, nothing is logged.
 type Options struct {
-	Logger  *slog.Logger     // nil: no log
-	Now     func() time.Time // nil: time.Now
-	Version string           // of authhost, for authhost_build_info
-	ABI     int              // version of the plugin ABI, for authhost_build_info
+	Requests io.Writer        // takes a line of JSON for each request, in one write; nil: none
+	Logger   *slog.Logger     // of all else; nil: no log
+	Now      func() time.Time // nil: time.Now
+	Version  string           // of authhost, for authhost_build_info
+	ABI      int              // version of the plugin ABI, for authhost_build_info
 }
 
 // Audit records what happens. Make one with New; the zero Audit records
 // nothing. All methods may be called at once from any goroutine.
 type Audit struct {
-	log     slog.Handler
-	now     func() time.Time
-	metrics *metrics
+	requests io.Writer
+	log      slog.Handler
+	now      func() time.Time
+	metrics  *metrics
+	rooms    sync.Pool // of *[]byte, for lines
 }
 
 // New returns an Audit with a metrics registry of its own.
 func New(o Options) *Audit {
-	a := &Audit{now: o.Now, metrics: newMetrics(o)}
+	a := &Audit{requests: o.Requests, now: o.Now, metrics: newMetrics(o)}
 	if o.Logger != nil {
 		a.log = o.Logger.Handler()
 	}

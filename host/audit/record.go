@@ -1,10 +1,14 @@
 package audit
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"log/slog"
 	"regexp"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/authhost/authhost/host"
 )
@@ -12,28 +16,30 @@ import (
 // Record writes the one record of a request: a log line and its metrics. It
 // does not keep ev. ev.Request may be nil, for a request that could not be
 // read.
-func (a *Audit) Record(ctx context.Context, ev *host.Event) {
+func (a *Audit) Record(_ context.Context, ev *host.Event) {
 	if ev == nil {
 		return
 	}
 	if a.metrics != nil {
 		a.metrics.request(ev)
 	}
-	level := levelOf(ev.Decision.Kind)
-	if a.log == nil || !a.log.Enabled(ctx, level) {
+	if a.requests == nil {
 		return
 	}
-	when := ev.Start.Add(ev.Elapsed)
-	if ev.Start.IsZero() {
-		when = a.clock()
+	room, _ := a.rooms.Get().(*[]byte)
+	if room == nil {
+		room = new([]byte)
 	}
-	// A Record made here has no source position, and costs no stack walk.
-	r := slog.NewRecord(when, level, "request", 0)
-	var room [maxFields]slog.Attr
-	r.AddAttrs(appendFields(room[:0], ev)...)
+	*room = a.appendLine((*room)[:0], ev)
 	// Nobody can be told that the log cannot be written.
-	_ = a.log.Handle(ctx, r)
+	_, _ = a.requests.Write(*room)
+	if cap(*room) <= maxRoom {
+		a.rooms.Put(room)
+	}
 }
+
+// maxRoom bounds, in bytes, the memory for a line that is kept for another.
+const maxRoom = 16 << 10
 
 // levelOf returns warn for a request that could not be read and error for one
 // that could not be decided.
@@ -47,43 +53,86 @@ func levelOf(k host.Kind) slog.Level {
 	return slog.LevelError
 }
 
-const maxFields = 20
-
-// appendFields lists what the log tells of a request. Fields that are unknown
-// are left out. Neither the query nor any credential's value is among them.
-func appendFields(to []slog.Attr, ev *host.Event) []slog.Attr {
-	text := func(key, value string) {
-		if value != "" {
-			to = append(to, slog.String(key, value))
-		}
+// appendLine appends what the log tells of a request, in the form of slog's
+// JSON. Fields that are unknown are left out. Neither the query nor any
+// credential's value is among them.
+func (a *Audit) appendLine(to []byte, ev *host.Event) []byte {
+	when := ev.Start.Add(ev.Elapsed)
+	if ev.Start.IsZero() {
+		when = a.clock()
 	}
 	d := &ev.Decision
-	text("edge", ev.Edge)
-	text("peer", ev.Peer)
+	l := line(append(to, `{"time":"`...))
+	l = when.AppendFormat(l, time.RFC3339Nano)
+	l = append(l, `","level":"`...)
+	l = append(l, levelOf(d.Kind).String()...)
+	l = append(l, `","msg":"request"`...)
+	l.text("edge", ev.Edge)
+	l.text("peer", ev.Peer)
 	if req := ev.Request; req != nil {
 		if req.Client.IsValid() {
-			to = append(to, slog.String("client", req.Client.String()))
+			l.key("client")
+			l = append(req.Client.AppendTo(append(l, '"')), '"')
 		}
-		text("method", req.Method)
-		text("host", req.Host)
-		text("path", req.Path)
+		l.text("method", req.Method)
+		l.text("host", req.Host)
+		l.text("path", req.Path)
 	}
-	text("route", ev.Route)
-	text("realm", ev.Realm)
-	to = append(to, slog.Int("status", ev.Status), slog.String("decision", d.Kind.String()))
-	text("reason", hideValues(d.Reason, ev))
-	text("plugin", d.Plugin)
+	l.text("route", ev.Route)
+	l.text("realm", ev.Realm)
+	l.number("status", int64(ev.Status))
+	l.text("decision", d.Kind.String())
+	l.text("reason", hideValues(d.Reason, ev))
+	l.text("plugin", d.Plugin)
 	if d.Identity != nil {
-		text("user_id", d.Identity.UserID)
-		text("session_id", d.Identity.SessionID)
+		l.text("user_id", d.Identity.UserID)
+		l.text("session_id", d.Identity.SessionID)
 	}
-	text("credential", d.Credential.Label())
-	text("tried", triedText(ev.Tried))
-	to = append(to, slog.Int64("duration_us", ev.Elapsed.Microseconds()), slog.Int64("plugin_us", ev.Plugins.Microseconds()))
+	l.text("credential", d.Credential.Label())
+	l.text("tried", triedText(ev.Tried))
+	l.number("duration_us", ev.Elapsed.Microseconds())
+	l.number("plugin_us", ev.Plugins.Microseconds())
 	if ev.Cause != nil {
-		text("cause", hideSecrets(hideValues(ev.Cause.Error(), ev)))
+		l.text("cause", hideSecrets(hideValues(ev.Cause.Error(), ev)))
 	}
-	return to
+	return append(l, "}\n"...)
+}
+
+// line is a JSON object that is being written. Its names need no escapes.
+type line []byte
+
+func (l *line) key(name string) {
+	*l = append(append(append(*l, `,"`...), name...), `":`...)
+}
+
+func (l *line) number(name string, n int64) {
+	l.key(name)
+	*l = strconv.AppendInt(*l, n, 10)
+}
+
+// text writes a value, unless it is empty.
+func (l *line) text(name, value string) {
+	if value == "" {
+		return
+	}
+	l.key(name)
+	for i := range len(value) {
+		if c := value[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			*l = appendEscaped(*l, value)
+			return
+		}
+	}
+	*l = append(append(append(*l, '"'), value...), '"')
+}
+
+func appendEscaped(to []byte, value string) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(value); err != nil { // of a string there is none
+		return append(to, `""`...)
+	}
+	return append(to, bytes.TrimSuffix(b.Bytes(), []byte("\n"))...)
 }
 
 // triedText returns what was tried and with which verdict, in order, such as

@@ -78,12 +78,13 @@ type Daemon struct {
 // listens nowhere yet. Whoever does not call Run then calls Close.
 func Open(ctx context.Context, o Options) (*Daemon, error) {
 	lines, log := audit.NewSpool(o.Log), slog.New(slog.DiscardHandler)
+	var requests io.Writer
 	if o.Log != nil {
-		log = slog.New(slog.NewJSONHandler(lines, nil))
+		requests, log = lines, slog.New(slog.NewJSONHandler(lines, nil))
 	}
 	d := &Daemon{
 		file: o.ConfigFile, environ: o.Environ, log: log, lines: lines, now: time.Now, open: o.Listen, listening: o.Listening,
-		audit:   audit.New(audit.Options{Logger: log, Version: o.Version, ABI: ABIVersion}),
+		audit:   audit.New(audit.Options{Requests: requests, Logger: log, Version: o.Version, ABI: ABIVersion}),
 		reloads: make(chan chan error),
 		retired: make(chan retirement, 16),
 		stopped: make(chan struct{}),

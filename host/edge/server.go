@@ -8,12 +8,13 @@ import (
 
 // Limits of every listener.
 const (
-	maxHeader     = 64 << 10 // bytes
-	maxOwnBody    = 64 << 10 // bytes, of what our own endpoints read
-	headerTimeout = 10 * time.Second
-	readTimeout   = 30 * time.Second
-	writeTimeout  = 60 * time.Second
-	idleTimeout   = 120 * time.Second
+	maxHeader  = 64 << 10 // bytes
+	maxOwnBody = 64 << 10 // bytes, of what our own endpoints read
+	// readTimeout is for headers, and where bodies are bounded for these too:
+	// one deadline a request.
+	readTimeout  = 10 * time.Second
+	writeTimeout = 60 * time.Second
+	idleTimeout  = 120 * time.Second
 )
 
 // NewServer returns a server for our own endpoints: bounded in time, headers
@@ -39,7 +40,7 @@ func NewStreamServer(h http.Handler, log *slog.Logger) *http.Server {
 	}
 	return &http.Server{
 		Handler:           h,
-		ReadHeaderTimeout: headerTimeout,
+		ReadHeaderTimeout: readTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
