@@ -48,7 +48,7 @@ soak: deps plugins
 	sh scripts/fuzz 5m
 
 bench: plugins
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+	$(GO) test -timeout 60m -run '^$$' -bench . -benchmem ./...
 
 clean:
 	rm -rf bin plugins/*/*.wasm
