@@ -56,7 +56,7 @@ func TestDocsOperating(t *testing.T) {
 	}
 
 	documentedMetrics(t, text, get(t, h.telemetry+"/metrics").body)
-	log := h.output.String()
+	log := h.log()
 	found := 0
 	for _, m := range logField.FindAllStringSubmatch(text, -1) {
 		for _, field := range m[1:] {

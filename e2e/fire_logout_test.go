@@ -65,7 +65,7 @@ func (f *fire) killAtWrite(t *testing.T, h *authhost, userID string, logout func
 		t.Fatal("nothing was written")
 	}
 	<-h.ended
-	if out := h.output.String(); strings.Contains(out, "user logged out everywhere") {
+	if out := h.log(); strings.Contains(out, "user logged out everywhere") {
 		t.Error("the replica heard of its write")
 	}
 	return done

@@ -130,7 +130,7 @@ func TestHostileGuests(t *testing.T) {
 	if n := h.metric(t, "authhost_plugin_errors_total", `plugin="good"`) + h.metric(t, "authhost_plugin_errors_total", `plugin="tiny"`); n != 0 {
 		t.Errorf("%v errors of plugins that behave", n)
 	}
-	if !strings.Contains(h.output.String(), "hostile-secret of viewer") {
+	if !strings.Contains(h.log(), "hostile-secret of viewer") {
 		t.Error("the log does not have the panic's text")
 	}
 

@@ -267,7 +267,7 @@ func environ(t testing.TB) []string {
 // listeners reads the addresses from the log.
 func (h *authhost) listeners() map[string]string {
 	addr := map[string]string{}
-	for _, line := range h.logged("listening") {
+	for _, line := range linesOf(h.output.String(), "listening") {
 		name, _ := line["name"].(string)
 		at, _ := line["addr"].(string)
 		addr[name] = "http://" + at
@@ -276,9 +276,24 @@ func (h *authhost) listeners() map[string]string {
 }
 
 // logged returns the log lines with the given message.
-func (h *authhost) logged(message string) []map[string]any {
+func (h *authhost) logged(message string) []map[string]any { return linesOf(h.log(), message) }
+
+// log returns the log once it has come to rest: lines are written a moment
+// after their request was answered.
+func (h *authhost) log() string {
+	log := h.output.String()
+	for rest := 0; rest < 10; rest++ {
+		time.Sleep(10 * time.Millisecond)
+		if now := h.output.String(); now != log {
+			log, rest = now, 0
+		}
+	}
+	return log
+}
+
+func linesOf(log, message string) []map[string]any {
 	var found []map[string]any
-	lines := bufio.NewScanner(strings.NewReader(h.output.String()))
+	lines := bufio.NewScanner(strings.NewReader(log))
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		var line map[string]any
