@@ -15,7 +15,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -49,10 +48,6 @@ const (
 	exitRefused = 1
 	exitUsage   = 2
 )
-
-// gcPercent is how much garbage, in percent of what is live, a serving host
-// lets come together, unless GOGC says otherwise.
-const gcPercent = 400
 
 // errUsage is wrong usage that has been explained already.
 var errUsage = errors.New("usage")
@@ -172,11 +167,6 @@ func runServe(ctx context.Context, args []string, _, stderr io.Writer) error {
 	f.withConfig()
 	if err := f.parse(args, 0, 0); err != nil {
 		return err
-	}
-	// What is live is small beside what requests leave behind: collecting it
-	// at twice its size would happen a hundred times a second.
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
 	}
 	return serve(ctx, options(*f.config, stderr))
 }
