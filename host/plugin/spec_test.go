@@ -77,45 +77,68 @@ func (v specValue) bits(t *testing.T) []uint64 {
 	return nil
 }
 
-// specSide runs a script, on metered modules or on others.
+// specSide runs a script on its modules as they are, metered, or with an exact
+// count of what they take.
 type specSide struct {
 	ctx     context.Context
 	runtime wazero.Runtime
-	meter   bool
+	change  func([]byte) ([]byte, error)
 	named   map[string]api.Module
 	last    api.Module
+	all     []api.Module
+	tank    *tank
 }
 
-func newSpecSide(t *testing.T, meter bool, spectest []byte) *specSide {
+func newSpecSide(t *testing.T, spectest []byte, change func([]byte) ([]byte, error)) *specSide {
 	ctx, rt, tank := rawRuntime(t, wazero.NewRuntimeConfig().WithCoreFeatures(features))
-	tank.rest = 1 << 60
+	tank.rest = endless
 	if _, err := rt.InstantiateWithConfig(ctx, spectest, wazero.NewModuleConfig()); err != nil {
 		t.Fatal(err)
 	}
-	return &specSide{ctx: ctx, runtime: rt, meter: meter, named: map[string]api.Module{}}
+	return &specSide{ctx: ctx, runtime: rt, change: change, named: map[string]api.Module{}, tank: tank}
 }
 
-// prepare returns the module that is to be run.
-func (s *specSide) prepare(t *testing.T, module []byte) ([]byte, error) {
-	if !s.meter {
-		return module, nil
+const endless = 1 << 60
+
+// charged is what a side's modules were charged so far.
+func (s *specSide) charged() int64 {
+	sum := endless - s.tank.rest
+	for _, m := range s.all {
+		sum -= int64(m.ExportedGlobal(fuelExport).Get())
 	}
+	return sum
+}
+
+// counted is what they took.
+func (s *specSide) counted() (sum int64) {
+	for _, m := range s.all {
+		sum += int64(m.ExportedGlobal(exactExport).Get())
+	}
+	return sum
+}
+
+// meterValid is what is done to a guest's module.
+func meterValid(module []byte) ([]byte, error) {
 	guarded, err := guard(module)
 	if err != nil {
 		return nil, err
 	}
-	if err := validate(s.ctx, guarded, 1<<16); err != nil {
+	if err := validate(context.Background(), guarded, 1<<16); err != nil {
 		return nil, err
 	}
 	return metered(guarded)
 }
 
 func (s *specSide) instantiate(t *testing.T, module []byte, name string) (api.Module, error) {
-	module, err := s.prepare(t, module)
+	module, err := s.change(module)
 	if err != nil {
 		return nil, err
 	}
-	return s.runtime.InstantiateWithConfig(s.ctx, module, wazero.NewModuleConfig().WithName(name))
+	m, err := s.runtime.InstantiateWithConfig(s.ctx, module, wazero.NewModuleConfig().WithName(name))
+	if err == nil {
+		s.all = append(s.all, m)
+	}
+	return m, err
 }
 
 // action runs a command's action and returns what came of it.
@@ -187,7 +210,19 @@ func runScript(t *testing.T, path string, spectest []byte) {
 	if err := json.Unmarshal(b, &script); err != nil {
 		t.Fatal(err)
 	}
-	sides := []*specSide{newSpecSide(t, false, spectest), newSpecSide(t, true, spectest)}
+	plain := newSpecSide(t, spectest, func(module []byte) ([]byte, error) { return module, nil })
+	meter := newSpecSide(t, spectest, meterValid)
+	exact := newSpecSide(t, spectest, func(module []byte) ([]byte, error) {
+		guarded, err := guard(module)
+		if err == nil {
+			err = validate(context.Background(), guarded, 1<<16)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return exactly(t, guarded), nil
+	})
+	sides := []*specSide{plain, meter, exact}
 	for n, c := range script.Commands {
 		at := fmt.Sprintf("line %d: %s %s", c.Line, c.Type, c.Action.Field)
 		switch c.Type {
@@ -203,7 +238,7 @@ func runScript(t *testing.T, path string, spectest []byte) {
 			if n+1 < len(script.Commands) && script.Commands[n+1].Type == "register" {
 				name = script.Commands[n+1].As
 			}
-			var errs [2]error
+			var errs [3]error
 			for i, s := range sides {
 				var m api.Module
 				if m, errs[i] = s.instantiate(t, module, name); errs[i] == nil && c.Type == "module" {
@@ -217,8 +252,14 @@ func runScript(t *testing.T, path string, spectest []byte) {
 				t.Errorf("%s: %s: unmetered %v, metered %v", at, c.Filename, errs[0], errs[1])
 			}
 		case "assert_return", "action", "assert_trap", "assert_exhaustion":
-			want, wantErr := sides[0].action(t, c)
-			got, gotErr := sides[1].action(t, c)
+			want, wantErr := plain.action(t, c)
+			charged, counted := meter.charged(), exact.counted()
+			got, gotErr := meter.action(t, c)
+			exact.action(t, c)
+			charged, counted = meter.charged()-charged, exact.counted()-counted
+			if gotErr == nil && charged < counted { // a trap leaves the counter behind
+				t.Errorf("%s: charged %d for %d", at, charged, counted)
+			}
 			if !slices.Equal(want, got) || reason(wantErr) != reason(gotErr) {
 				t.Errorf("%s: unmetered %x %v, metered %x %v", at, want, wantErr, got, gotErr)
 			}
