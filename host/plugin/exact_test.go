@@ -22,7 +22,7 @@ func exactly(t testing.TB, module []byte) []byte {
 			t.Fatal(err)
 		}
 	}
-	count := func(id byte, item func(*reader) error, more []byte) {
+	extend := func(id byte, item func(*reader) error, more []byte) {
 		r, n := reader{sections[id]}, uint32(0)
 		if sections[id] != nil {
 			n, _ = r.u32()
@@ -43,8 +43,8 @@ func exactly(t testing.TB, module []byte) []byte {
 		}
 	}
 	globals := m.globals // imported ones, so far
-	count(sectionGlobal, func(r *reader) error { globals++; return r.global() }, []byte{byte(i64), 1, opI64Const, 0, opEnd})
-	count(sectionExport, (*reader).exportItem, binary.AppendUvarint(append(text(nil, exactExport), 3), uint64(globals)))
+	extend(sectionGlobal, func(r *reader) error { globals++; return r.global() }, []byte{byte(i64), 1, opI64Const, 0, opEnd})
+	extend(sectionExport, (*reader).exportItem, binary.AppendUvarint(append(text(nil, exactExport), 3), uint64(globals)))
 	if b := sections[sectionCode]; b != nil {
 		r := reader{b}
 		n, _ := r.u32()
@@ -52,10 +52,20 @@ func exactly(t testing.TB, module []byte) []byte {
 		for range n {
 			body, _ := r.block()
 			in := reader{body}
-			if _, _, err := in.locals(); err != nil {
+			locals, _, err := in.locals()
+			if err != nil {
 				t.Fatal(err)
 			}
 			counted := append([]byte(nil), body[:len(body)-len(in.b)]...)
+			count := func(units uint32) {
+				w := codeWriter{meter: &meter{globals: globals}}
+				w.counter(opGlobalGet)
+				w.const64(units)
+				w.out = append(w.out, 0x7c) // i64.add
+				w.counter(opGlobalSet)
+				counted = append(counted, w.out...)
+			}
+			count(entryCost + locals/8)
 			for len(in.b) > 0 {
 				before := in.b
 				op, _, err := in.next(nil)
@@ -63,12 +73,7 @@ func exactly(t testing.TB, module []byte) []byte {
 					t.Fatal(err)
 				}
 				if op.cost > 0 {
-					w := codeWriter{meter: &meter{globals: globals}}
-					w.counter(opGlobalGet)
-					w.const64(uint32(op.cost))
-					w.out = append(w.out, 0x7c) // i64.add
-					w.counter(opGlobalSet)
-					counted = append(counted, w.out...)
+					count(uint32(op.cost))
 				}
 				counted = append(counted, before[:len(before)-len(in.b)]...)
 			}

@@ -23,17 +23,23 @@ type fault string
 
 func (f fault) Error() string { return string(f) }
 
-// exportHostFunctions puts module authhost into a runtime. The functions find
-// their instance in the context, so that they hold no state of their own.
+// exportHostFunctions puts module authhost, and what metered guests import,
+// into a runtime. The functions find their instance in the context, so that
+// they hold no state of their own.
 func exportHostFunctions(ctx context.Context, rt wazero.Runtime) error {
-	if _, err := rt.NewHostModuleBuilder(meterModule).
-		NewFunctionBuilder().WithGoFunction(api.GoFunc(refill), refillType.params, refillType.results).Export(refillName).
-		Instantiate(ctx); err != nil {
+	if err := exportRefill(ctx, rt); err != nil {
 		return err
 	}
 	_, err := rt.NewHostModuleBuilder(abi.ImportModule).
 		NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(get), getType.params, getType.results).Export(abi.ImportGet).
 		NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(log), logType.params, logType.results).Export(abi.ImportLog).
+		Instantiate(ctx)
+	return err
+}
+
+func exportRefill(ctx context.Context, rt wazero.Runtime) error {
+	_, err := rt.NewHostModuleBuilder(meterModule).
+		NewFunctionBuilder().WithGoFunction(api.GoFunc(refill), refillType.params, refillType.results).Export(refillName).
 		Instantiate(ctx)
 	return err
 }

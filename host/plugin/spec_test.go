@@ -176,14 +176,20 @@ func reason(err error) string {
 	return line
 }
 
+// specRoot is where the engine's module has the specification tests.
+func specRoot(tb testing.TB) string {
+	tb.Helper()
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/tetratelabs/wazero").Output()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return filepath.Join(strings.TrimSpace(string(out)), "internal", "integration_test", "spectest")
+}
+
 // The core specification tests that the engine carries come out the same with
 // metering as without, and modules that are invalid stay refused.
 func TestSpecification(t *testing.T) {
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/tetratelabs/wazero").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	root := filepath.Join(strings.TrimSpace(string(out)), "internal", "integration_test", "spectest")
+	root := specRoot(t)
 	spectest, err := os.ReadFile(filepath.Join(root, "testdata", "spectest.wasm"))
 	if err != nil {
 		t.Fatal(err)
