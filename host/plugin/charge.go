@@ -80,7 +80,8 @@ type planner struct {
 	nested  int  // blocks in dead code
 	calls   int  // functions called
 	since   int  // those since fuel was last looked at
-	plain   bool // no jumps were read yet
+	plain   bool // no jumps and calls were read yet
+	loop    bool // the function begins with a loop, which looks
 }
 
 // plan reads a function's code and returns the edits, in the order of their
@@ -194,6 +195,7 @@ func (p *planner) called(at int) {
 		return
 	}
 	p.sync(load, at)
+	p.plain = false
 	p.calls++
 	if p.since++; p.since == callsUnchecked {
 		p.since = 0
@@ -319,10 +321,7 @@ func (p *planner) enter(op byte, at, end int) {
 		p.settle()
 		p.pending = never
 		head := edit{kind: chargeLoop, at: end, width: end - at}
-		if p.plain && p.current == 0 && len(p.targets) == 1 && p.edits[0].value <= merged && p.calls == 0 {
-			// The function begins with a loop: one charge will do.
-			head.value, p.edits[0].kind = p.edits[0].value, void
-		}
+		p.loop = p.loop || p.plain && len(p.targets) == 1 && p.edits[0].value <= leafCost
 		p.plain = false
 		p.edits = append(p.edits, edit{kind: openLoop, at: at, width: end - at})
 		p.current = len(p.edits)
@@ -389,7 +388,7 @@ func (p *planner) look() {
 			since = 0
 		}
 	}
-	if entry := &p.edits[0]; entry.kind == charge && (p.calls > 0 || sum > leafCost) {
+	if entry := &p.edits[0]; entry.kind == charge && !p.loop && (p.calls > 0 || sum > leafCost) {
 		entry.kind = checked
 	}
 }

@@ -19,11 +19,11 @@ const (
 	// UnitsPerNanosecond is how much fuel a nanosecond of Limits.Time is
 	// worth. A unit is about one instruction; hardly a guest does more than
 	// this many in a nanosecond.
-	UnitsPerNanosecond = 4
+	UnitsPerNanosecond = 16
 
 	// firstPart is the fuel of a call before it is asked for more, partTime
 	// what a later part is sized to last.
-	firstPart = 1 << 16
+	firstPart = 1 << 17
 	leastPart = 1 << 12
 	partTime  = time.Millisecond
 
