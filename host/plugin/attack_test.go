@@ -71,7 +71,7 @@ func attacks() []attack {
 		{"endless_loop_of_calls", calling(Func{}, Op(0x03, 0x40), Call(2), Op(0x0c, 0, 0x0b)), fuel},
 		{"endless_loop_of_random_bytes", on([]Import{randomImport}, Forever(Const32(0), Const32(pages<<16), Call(0), Op(Drop))), fuel},
 		{"endless_loop_through_a_br_table", on(nil, Op(0x03, 0x40), Const32(7), Op(0x0e, 1, 0, 0, 0x0b)), fuel},
-		{"straight_line_bomb", calling(Func{Locals: []byte{I32}, Body: Join(bytes.Repeat(Join(Local(0), Const32(3), Op(0x6e), Set(0)), 1<<19))}), fuel},
+		{"straight_line_bomb", calling(Func{Locals: []byte{I32}, Body: bytes.Repeat(Join(Local(0), Const32(3), Op(0x6e), Set(0)), 1<<17)}, bytes.Repeat(Call(2), 8)), fuel},
 		{"calls_of_a_straight_line_bomb", func() Module {
 			// Each function calls the next one a thousand times.
 			m := base()

@@ -1,6 +1,9 @@
 package plugin
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // emptyBlock is the type of a block that takes and leaves nothing.
 const emptyBlock = 0x40
@@ -38,11 +41,8 @@ func (m *meter) locals(out []byte, groups uint32, declared []byte, edits []edit)
 	r := reader{declared}
 	_, _ = r.u32()
 	more := []byte{1, byte(i64)}
-	for _, e := range edits {
-		if e.kind == chargeUp || e.kind == chargeDown {
-			more = []byte{1, byte(i64), 1, byte(i32)}
-			break
-		}
+	if slices.ContainsFunc(edits, func(e edit) bool { return e.kind == chargeUp || e.kind == chargeDown }) {
+		more = append(more, 1, byte(i32))
 	}
 	out = binary.AppendUvarint(out, uint64(groups)+uint64(len(more)/2))
 	return append(append(out, r.b...), more...)
@@ -50,7 +50,7 @@ func (m *meter) locals(out []byte, groups uint32, declared []byte, edits []edit)
 
 // edited copies code with its edits.
 func (m *meter) edited(out, code []byte, edits []edit, local uint32) []byte {
-	w := codeWriter{meter: m, out: out, local: local}
+	w := codeWriter{meter: m, out: out, local: local, direct: direct(edits)}
 	w.load()
 	done := 0
 	for _, e := range edits {
@@ -86,8 +86,7 @@ func (m *meter) edited(out, code []byte, edits []edit, local uint32) []byte {
 		case chargeDown:
 			w.takeSize(opI64ShrU, e.value)
 		case store:
-			w.fuel(opLocalGet)
-			w.counter(opGlobalSet)
+			w.store()
 		case load:
 			w.load()
 		}
@@ -97,9 +96,28 @@ func (m *meter) edited(out, code []byte, edits []edit, local uint32) []byte {
 
 // codeWriter appends what the meter adds to a function's code.
 type codeWriter struct {
-	meter *meter
-	out   []byte
-	local uint32 // where the function has the counter; the next one holds a size
+	meter  *meter
+	out    []byte
+	local  uint32 // where the function has the counter; the next one holds a size
+	direct bool   // it has not, but changes the global
+}
+
+// direct says whether a function changes the counter where it is. One without
+// loops that calls about as often as it is charged would else do little but
+// copy it back and forth; in a loop the copy is what makes counting cheap.
+func direct(edits []edit) bool {
+	charges, calls := 0, 0
+	for _, e := range edits {
+		switch e.kind {
+		case chargeLoop:
+			return false
+		case charge, checked, chargeUp, chargeDown:
+			charges++
+		case load:
+			calls++
+		}
+	}
+	return charges <= calls+1
 }
 
 // counter appends an instruction on the counter.
@@ -107,29 +125,51 @@ func (w *codeWriter) counter(op byte) {
 	w.out = binary.AppendUvarint(append(w.out, op), uint64(w.meter.globals))
 }
 
-// fuel appends an instruction on the local that has the counter.
-func (w *codeWriter) fuel(op byte) {
-	w.out = binary.AppendUvarint(append(w.out, op), uint64(w.local))
+// get appends what pushes the fuel that is left.
+func (w *codeWriter) get() {
+	if w.direct {
+		w.counter(opGlobalGet)
+	} else {
+		w.out = binary.AppendUvarint(append(w.out, opLocalGet), uint64(w.local))
+	}
+}
+
+// set appends what pops it.
+func (w *codeWriter) set() {
+	if w.direct {
+		w.counter(opGlobalSet)
+	} else {
+		w.out = binary.AppendUvarint(append(w.out, opLocalSet), uint64(w.local))
+	}
 }
 
 func (w *codeWriter) load() {
-	w.counter(opGlobalGet)
-	w.fuel(opLocalSet)
+	if !w.direct {
+		w.counter(opGlobalGet)
+		w.set()
+	}
+}
+
+func (w *codeWriter) store() {
+	if !w.direct {
+		w.get()
+		w.counter(opGlobalSet)
+	}
 }
 
 // take appends a charge.
 func (w *codeWriter) take(units uint32) {
 	if units > 0 {
-		w.fuel(opLocalGet)
+		w.get()
 		w.const64(units)
 		w.out = append(w.out, opI64Sub)
-		w.fuel(opLocalSet)
+		w.set()
 	}
 }
 
 // compare appends the question whether fuel is lacking.
 func (w *codeWriter) compare() {
-	w.fuel(opLocalGet)
+	w.get()
 	w.const64(0)
 	w.out = append(w.out, opI64LtS)
 }
@@ -138,9 +178,9 @@ func (w *codeWriter) compare() {
 func (w *codeWriter) check() {
 	w.compare()
 	w.out = append(w.out, opIf, emptyBlock)
-	w.fuel(opLocalGet)
+	w.get()
 	w.out = binary.AppendUvarint(append(w.out, opCall), uint64(w.meter.imported))
-	w.fuel(opLocalSet)
+	w.set()
 	w.out = append(w.out, opEnd)
 }
 
@@ -148,12 +188,12 @@ func (w *codeWriter) check() {
 func (w *codeWriter) takeSize(op byte, shift uint32) {
 	size := uint64(w.local) + 1
 	w.out = binary.AppendUvarint(append(w.out, opLocalSet), size)
-	w.fuel(opLocalGet)
+	w.get()
 	w.out = binary.AppendUvarint(append(w.out, opLocalGet), size)
 	w.out = append(w.out, opI64ExtendU)
 	w.const64(shift)
 	w.out = append(w.out, op, opI64Sub)
-	w.fuel(opLocalSet)
+	w.set()
 	w.check()
 	w.out = binary.AppendUvarint(append(w.out, opLocalGet), size)
 }
