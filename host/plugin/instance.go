@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -42,6 +43,9 @@ type instance struct {
 	wall    time.Time  // the guest's clocks stand still within a call
 	nano    int64
 	scratch []byte
+
+	client     netip.Addr // the last one that a frame had, and its text
+	clientText []byte
 
 	whole      []byte // the call's frame with nothing lazy, if wholeValid
 	wholeLen   int
