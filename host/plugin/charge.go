@@ -18,6 +18,8 @@ const (
 	// every so many calls.
 	leafCost       = 256
 	callsUnchecked = 64
+	// A leaf that takes no more than this does not even count, see leaf.
+	smallLeaf = 24
 )
 
 // An edit is a change to a function's code. A charge is planned before it is
@@ -152,6 +154,7 @@ func (p *planner) step(in instruction, at, end int) {
 		p.settle()
 		p.dead = true
 	case opCallIndirect:
+		p.spend(smallLeaf) // should it be one
 		p.sync(store, at)
 		p.called(end)
 	}
@@ -168,25 +171,36 @@ func (p *planner) spend(cost uint32) {
 	}
 }
 
-// function moves the index of a function, also in dead code.
+// function moves the index of a function, also in dead code, and pays for a
+// call of it.
 func (p *planner) function(in instruction, at, end int) {
-	hosted := in.index < p.meter.imported
-	if in.op == opCall {
-		p.sync(store, at)
+	own := int(in.index) - int(p.meter.imported)
+	if in.op != opCall {
+		p.renumber(in, at, end)
+		return
 	}
-	if !hosted {
-		from := len(p.bytes)
-		p.bytes = binary.AppendUvarint(p.bytes, uint64(in.index)+1)
-		p.replace(at+1, end, from)
+	if own >= 0 && own < len(p.meter.leaves) && p.meter.leaves[own] > 0 {
+		p.spend(p.meter.leaves[own])
+		p.renumber(in, at, end)
+		return
 	}
-	switch {
-	case in.op != opCall:
-	case hosted:
+	p.sync(store, at)
+	p.renumber(in, at, end)
+	if own < 0 {
 		p.spend(hostCost)
 		p.sync(load, end)
-	default:
+	} else {
 		p.called(end)
 	}
+}
+
+func (p *planner) renumber(in instruction, at, end int) {
+	if in.index < p.meter.imported {
+		return
+	}
+	from := len(p.bytes)
+	p.bytes = binary.AppendUvarint(p.bytes, uint64(in.index)+1)
+	p.replace(at+1, end, from)
 }
 
 // called reads the counter after a call, and now and then looks at it.

@@ -21,11 +21,13 @@ const (
 // else moves.
 type meter struct {
 	types    uint32
-	imported uint32   // functions
-	globals  uint32   // imported ones included
-	params   []uint32 // of each type, how many
-	typeOf   []uint32 // of each function of the module itself
-	code     uint32   // bodies read so far
+	imported uint32          // functions
+	globals  uint32          // imported ones included
+	params   []uint32        // of each type, how many
+	typeOf   []uint32        // of each function of the module itself
+	exported map[uint32]bool // functions that the host may call
+	leaves   []uint32        // of each function of the module itself, what it costs if it is a leaf, else 0
+	code     uint32          // bodies read so far
 	planner  planner
 }
 
@@ -51,7 +53,7 @@ func metered(module []byte) ([]byte, error) {
 			return nil, err
 		}
 	}
-	m := meter{}
+	m := meter{exported: map[uint32]bool{}}
 	m.planner.meter = &m
 	out := make([]byte, 0, len(module)+len(module)/2+256)
 	out = append(out, preamble...)
@@ -95,6 +97,9 @@ func (m *meter) section(id byte, body []byte) ([]byte, error) {
 	case sectionElement:
 		return m.list(body, m.elementItem)
 	case sectionCode:
+		if err := m.findLeaves(body); err != nil {
+			return nil, err
+		}
 		return m.list(body, m.codeItem)
 	case sectionCustom:
 		return m.names(body)
@@ -241,10 +246,13 @@ func (m *meter) exportItem(out []byte, r *reader) ([]byte, error) {
 	}
 	out = binary.AppendUvarint(out, uint64(len(name)))
 	out = append(append(out, name...), kind)
-	if kind == 0 {
-		return m.index(out, r)
+	if kind != 0 {
+		return same(out, r, r.skipU32)
 	}
-	return same(out, r, r.skipU32)
+	at := reader{r.b}
+	f, _ := at.u32()
+	m.exported[f] = true
+	return m.index(out, r)
 }
 
 // elementItem copies an element segment, see [reader.element].

@@ -25,6 +25,9 @@ func (m *meter) codeItem(out []byte, r *reader) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if m.leaves[m.code-1] > 0 {
+		edits = slices.DeleteFunc(edits, func(e edit) bool { return e.kind != replace })
+	}
 	// The length is known only once the body is written: it is written at the
 	// end of a gap that holds the longest, then moved.
 	start := len(out)
@@ -33,6 +36,48 @@ func (m *meter) codeItem(out []byte, r *reader) ([]byte, error) {
 	written := out[start+binary.MaxVarintLen32:]
 	size := binary.AppendUvarint(out[:start], uint64(len(written)))
 	return append(size, written...), nil
+}
+
+// findLeaves finds the functions that their callers pay for.
+func (m *meter) findLeaves(section []byte) error {
+	r := reader{section}
+	n, err := r.u32()
+	if err != nil {
+		return err
+	}
+	for f := range n {
+		body, err := r.block()
+		if err != nil {
+			return err
+		}
+		cost := uint32(0)
+		if !m.exported[m.imported+f] { // nobody pays for the host's calls
+			cost = leaf(body)
+		}
+		m.leaves = append(m.leaves, cost)
+	}
+	return nil
+}
+
+// leaf returns what a function costs that calls none, has no loop and takes
+// at most smallLeaf units whichever way it goes; of any other it returns 0.
+func leaf(body []byte) uint32 {
+	r := reader{body}
+	locals, _, err := r.locals()
+	cost := entryCost + locals/8
+	for len(r.b) > 0 && err == nil && cost <= smallLeaf {
+		var in instruction
+		in, _, err = r.next(nil)
+		switch in.op {
+		case opLoop, opCall, opCallIndirect, opMisc:
+			return 0
+		}
+		cost += uint32(in.cost)
+	}
+	if err != nil || cost > smallLeaf {
+		return 0
+	}
+	return cost
 }
 
 // locals copies the declaration of locals and adds two: an i64, in which the
