@@ -1,6 +1,9 @@
 package plugin
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math"
+)
 
 const (
 	// merged is up to how many units a charge may pay for code that is then
@@ -48,10 +51,7 @@ const (
 	replace             // puts other bytes
 )
 
-const (
-	never        = int(^uint(0) >> 1)
-	undetermined = -1
-)
+const never = math.MaxInt // after every charge
 
 // A jumpTarget is a block, loop, if or function whose end was not read yet.
 type jumpTarget struct {
@@ -299,12 +299,10 @@ func (p *planner) settle() {
 	p.pending = never
 }
 
-// here is the charge that pays for the code read last, if that is determined.
+// here is the charge that pays for the code read last. If another must begin
+// but has nothing to pay for yet, it still must where that code leads.
 func (p *planner) here() int {
 	p.settle()
-	if p.pending != never {
-		return undetermined
-	}
 	return p.current
 }
 
@@ -382,7 +380,7 @@ func (p *planner) leave(at, end int) {
 			here = p.here()
 		}
 		p.dead = false
-		p.part(end, here != t.source || here == undetermined)
+		p.part(end, here != t.source)
 	}
 }
 
