@@ -17,6 +17,9 @@ import (
 // workGuest builds testdata/work.
 func workGuest(tb testing.TB) []byte {
 	tb.Helper()
+	if _, err := os.ReadFile("testdata/work/main.go"); err != nil { // the result of a test depends on it
+		tb.Fatal(err)
+	}
 	out := filepath.Join(tb.TempDir(), "work.wasm")
 	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-o", out, "./testdata/work")
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
@@ -94,6 +97,12 @@ type work struct {
 	argument uint64
 }
 
+var (
+	goWork    = []work{{"matching", 0}, {"sorting", 0}, {"interfaces", 0}, {"maps", 0}, {"hashing", 0}, {"decoding", 0}}
+	llvmWork  = []work{{"base64", 100}, {"fibonacci", 20}, {"string_manipulation", 100}, {"reverse_array", 1000}, {"random_mat_mul", 10}}
+	tightWork = []work{{"empty loop", 0}, {"memory loop", 0}, {"call loop", 0}}
+)
+
 // What metering costs a guest, beside the engine's own way to end one. The
 // ways take turns, and the best time of each counts: the machine may be busy.
 func BenchmarkMetering(b *testing.B) {
@@ -102,9 +111,7 @@ func BenchmarkMetering(b *testing.B) {
 		module []byte
 		work   []work
 	}{
-		{"go", workGuest(b), []work{{"matching", 0}, {"sorting", 0}, {"interfaces", 0}, {"maps", 0}, {"hashing", 0}, {"decoding", 0}}},
-		{"llvm", llvmGuest(b), []work{{"base64", 100}, {"fibonacci", 20}, {"string_manipulation", 100}, {"reverse_array", 1000}, {"random_mat_mul", 10}}},
-		{"tight", tightGuests(), []work{{"empty loop", 0}, {"memory loop", 0}, {"call loop", 0}}},
+		{"go", workGuest(b), goWork}, {"llvm", llvmGuest(b), llvmWork}, {"tight", tightGuests(), tightWork},
 	} {
 		sides := []*side{
 			newSide(b, g.module, wazero.NewRuntimeConfig()),
@@ -124,7 +131,7 @@ type side struct {
 	tank   *tank
 }
 
-func newSide(b *testing.B, module []byte, config wazero.RuntimeConfig) *side {
+func newSide(b testing.TB, module []byte, config wazero.RuntimeConfig) *side {
 	ctx, rt, tank := rawRuntime(b, config)
 	tank.limit = time.Hour
 	random := api.GoModuleFunc(func(ctx context.Context, m api.Module, stack []uint64) {
@@ -186,4 +193,52 @@ func compare(b *testing.B, sides []*side, w work) {
 	b.ReportMetric(best[2], "closeable-ns")
 	b.ReportMetric(100*(best[1]/best[0]-1), "metering-%")
 	b.ReportMetric(units/best[1], "units/ns")
+}
+
+// Guests compute the same with metering as without.
+func TestGuestsAlike(t *testing.T) {
+	for _, g := range []struct {
+		module []byte
+		work   []work
+	}{
+		{workGuest(t), goWork}, {llvmGuest(t), llvmWork}, {tightGuests(), tightWork},
+	} {
+		plain := newSide(t, g.module, wazero.NewRuntimeConfig())
+		meter := newSide(t, meterFor(t, g.module), wazero.NewRuntimeConfig())
+		for _, w := range g.work {
+			call := func(s *side) uint64 {
+				stack := []uint64{w.argument}
+				if err := s.module.ExportedFunction(w.name).CallWithStack(s.ctx, stack); err != nil {
+					t.Fatal(w.name, err)
+				}
+				return stack[0]
+			}
+			if want, got := call(plain), call(meter); want != got {
+				t.Errorf("%s: unmetered %d, metered %d", w.name, want, got)
+			}
+		}
+	}
+}
+
+// What a load takes besides compiling.
+func BenchmarkMeter(b *testing.B) {
+	module := workGuest(b)
+	guarded, err := guard(module)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, step := range map[string]func() error{
+		"guard":    func() error { _, err := guard(module); return err },
+		"validate": func() error { return validate(b.Context(), guarded, 1<<16) },
+		"meter":    func() error { _, err := metered(guarded); return err },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(module)))
+			for b.Loop() {
+				if err := step(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }
