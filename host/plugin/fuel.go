@@ -83,7 +83,8 @@ func (t *tank) refill(have int64) int64 {
 	return have
 }
 
-// look ends the call if it is past its time by the clock.
+// look ends the call if it is past its time by the clock: the real one, as it
+// is the machine whose time is bounded.
 func (t *tank) look() {
 	now := time.Now()
 	if t.filled.IsZero() {
