@@ -25,6 +25,7 @@ const (
 	// what a later part is sized to last.
 	firstPart = 1 << 17
 	leastPart = 1 << 12
+	mostPart  = 1 << 27 // more than the code between two questions can take
 	partTime  = time.Millisecond
 
 	// A call may take clockFactor times its limit by the clock, and
@@ -70,16 +71,23 @@ func (t *tank) refill(have int64) int64 {
 	if !last.IsZero() {
 		switch lasted := t.filled.Sub(last); {
 		case lasted < partTime/2:
-			t.part *= 2
+			t.part = min(t.part*2, mostPart)
 		case lasted > partTime*2:
 			t.part = max(t.part/2, leastPart)
 		}
 	}
-	part := min(t.rest, max(t.part, -have))
-	if have += part; have < 0 {
+	// A part on top of what is owed: a loop that asks takes its turn's charge
+	// once more.
+	given := min(t.rest, t.part)
+	if owed := -have; owed < t.rest-given {
+		given += owed
+	} else {
+		given = t.rest
+	}
+	if have += given; have < 0 {
 		panic(errFuel)
 	}
-	t.rest -= part
+	t.rest -= given
 	return have
 }
 

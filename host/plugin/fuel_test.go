@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"bytes"
 	"context"
 	"math"
 	"testing"
@@ -163,5 +164,29 @@ func TestAttackPlugin_invalid_module_that_metering_would_make_valid(t *testing.T
 		} else if e, ok := err.(*LoadError); !ok || e.Step != "compile" {
 			t.Errorf("%s: refused with %v", name, err)
 		}
+	}
+}
+
+// However often a guest asks, a part stays one: in a loop whose turn costs more
+// than is handed out it would ask for ever.
+func TestFuelPartsAreBounded(t *testing.T) {
+	i := &instance{}
+	i.tank.fill(time.Hour)
+	for range 200 {
+		i.tank.refill(-1)
+		if i.tank.part < leastPart || i.tank.part > mostPart {
+			t.Fatalf("a part of %d units", i.tank.part)
+		}
+	}
+	ctx, rt, tank := rawRuntime(t, wazero.NewRuntimeConfig())
+	turn := bytes.Repeat(wasmtest.Op(opLocalGet, 0, wasmtest.Drop), 3*firstPart)
+	body := wasmtest.Join(wasmtest.Op(opLoop, emptyBlock), turn, wasmtest.Op(opEnd))
+	m := wasmtest.Module{Funcs: []wasmtest.Func{{Export: "f", Locals: []byte{wasmtest.I32}, Body: body}}}
+	guest, err := rt.Instantiate(ctx, meterFor(t, m.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := guest.ExportedFunction("f").Call(ctx); err != nil || tank.refills > 8 {
+		t.Errorf("%v after %d questions", err, tank.refills)
 	}
 }
