@@ -45,6 +45,7 @@ fuzz:
 soak: deps plugins
 	$(GO) test -race -timeout 60m ./e2e -soak
 	$(GO) test -race -timeout 30m ./host/cache/file ./host/cache/redis -rounds 200
+	$(GO) test -timeout 30m ./host/plugin -run TestSpecification -soak
 	sh scripts/fuzz 5m
 
 bench: plugins

@@ -1,6 +1,7 @@
 package plugin_test
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 	"time"
@@ -44,23 +45,42 @@ func attacks() []attack {
 	get := func(namePtr, nameLen, ptr, cap int32) func() Module {
 		return on([]Import{getImport}, Const32(1), Const32(namePtr), Const32(nameLen), Const32(0), Const32(ptr), Const32(cap), Call(0), Op(Drop))
 	}
-	const time, memory = "time limit", "not within memory"
+	const fuel, memory = "all its fuel is used", "not within memory"
 	// twice(n) calls itself twice with n-1, unless n is 0.
 	again := Join(Local(0), Const32(1), Op(I32Sub), Call(2))
 	twice := Func{Params: []byte{I32}, Body: Join(Local(0), Op(0x04, 0x40), again, again, Op(0x0b))}
 	return []attack{
-		{"endless_loop", on(nil, Forever()), time},
-		{"endless_loop_in_a_callee", calling(Func{Body: Forever()}), time},
-		{"endless_loop_of_memory_fill", on(nil, Forever(Const32(0), Const32(7), Const32(pages<<16), Op(0xfc, 0x0b, 0))), time},
-		{"endless_loop_of_memory_copy", on(nil, Forever(Const32(1), Const32(0), Const32(pages<<16-1), Op(0xfc, 0x0a, 0, 0))), time},
-		{"exponential_recursion", calling(twice, Const32(60)), time},
+		{"endless_loop", on(nil, Forever()), fuel},
+		{"endless_loop_in_a_callee", calling(Func{Body: Forever()}), fuel},
+		{"endless_loop_of_memory_fill", on(nil, Forever(Const32(0), Const32(7), Const32(pages<<16), Op(0xfc, 0x0b, 0))), fuel},
+		{"endless_loop_of_memory_copy", on(nil, Forever(Const32(1), Const32(0), Const32(pages<<16-1), Op(0xfc, 0x0a, 0, 0))), fuel},
+		{"exponential_recursion", calling(twice, Const32(60)), fuel},
+		{"exponential_recursion_without_a_loop_or_an_if", calling(Func{Params: []byte{I32}, Body: Join(
+			Op(0x02, 0x40), Local(0), Op(0x45, 0x0d, 0), again, again, Op(0x0b))}, Const32(60)), fuel},
 		{"endless_recursion", calling(Func{Body: Call(2)}), ""},
 		{"recursion_through_a_table", func() Module {
 			m := with(base(), Func{Body: Join(Const32(0), Op(0x11, 2, 0))}) // call_indirect of its own type
 			m.Table, m.Elements = []byte{0x70, 0, 1}, []int{2}
 			return hook(m, "on_authorize", onCue(Call(2)))
 		}, ""},
-		{"memory_bomb", on(nil, Forever(Const32(1), Op(0x40, 0), Op(Drop))), time},
+		{"endless_loop_of_table_fill", func() Module {
+			m := base()
+			m.Table = []byte{0x70, 1, 0xe8, 0x07, 0xe8, 0x07}
+			return hook(m, "on_authorize", onCue(Forever(Const32(0), Op(0xd0, 0x70), Const32(1000), Op(0xfc, 0x11, 0))))
+		}, fuel},
+		{"endless_loop_of_calls", calling(Func{}, Op(0x03, 0x40), Call(2), Op(0x0c, 0, 0x0b)), fuel},
+		{"endless_loop_of_random_bytes", on([]Import{randomImport}, Forever(Const32(0), Const32(pages<<16), Call(0), Op(Drop))), fuel},
+		{"endless_loop_through_a_br_table", on(nil, Op(0x03, 0x40), Const32(7), Op(0x0e, 1, 0, 0, 0x0b)), fuel},
+		{"straight_line_bomb", calling(Func{Locals: []byte{I32}, Body: bytes.Repeat(Join(Local(0), Const32(3), Op(0x6e), Set(0)), 1<<17)}, bytes.Repeat(Call(2), 8)), fuel},
+		{"calls_of_a_straight_line_bomb", func() Module {
+			// Each function calls the next one a thousand times.
+			m := base()
+			for n := range 4 {
+				m = with(m, Func{Body: bytes.Repeat(Call(3+n), 1000)})
+			}
+			return hook(with(m, Func{Body: bytes.Repeat(Op(0x01), 10)}), "on_authorize", onCue(Call(2)))
+		}, fuel},
+		{"memory_bomb", on(nil, Forever(Const32(1), Op(0x40, 0), Op(Drop))), fuel},
 		{"flood_of_get", on([]Import{getImport}, Forever(Const32(1), Const32(0), Const32(4), Const32(0), Const32(0), Const32(0), Call(0), Op(Drop))), ""},
 		{"flood_of_log", on([]Import{logImport}, Forever(Const32(1), Const32(0), Const32(100), Call(0))), ""},
 
@@ -101,6 +121,9 @@ func attacks() []attack {
 	}
 }
 
+// attackTime is worth a few million units of fuel.
+const attackTime = 500 * time.Microsecond
+
 // Every attack ends in an error, the next call of the same plugin is answered
 // by a fresh instance, and another plugin does not notice.
 func TestAttackPlugin(t *testing.T) {
@@ -112,7 +135,7 @@ func TestAttackPlugin(t *testing.T) {
 			m := newCounts()
 			p := load(t, plugin.Options{
 				Module: a.module().Encode(), Headers: []string{"X-Team"}, Logger: logger, Metrics: m,
-				Limits: plugin.Limits{Memory: 4 << 20, Time: 30 * time.Millisecond, Instances: 1},
+				Limits: plugin.Limits{Memory: 4 << 20, Time: attackTime, Instances: 1},
 			})
 			allows(t, p)
 			for n := range 3 {
@@ -186,12 +209,12 @@ func TestAttackPlugin_start(t *testing.T) {
 		module           Module
 	}{
 		{"trap in start", "start", "unreachable", start(Op(Unreachable))},
-		{"endless start", "start", "time limit", start(Forever())},
+		{"endless start", "start", "all its fuel is used", start(Forever())},
 		{"trap in _initialize", "start", "unreachable", initialize(Op(Unreachable))},
 		{"exit in _initialize", "start", "exit_code(0)", exits},
-		{"endless _initialize", "start", "time limit", initialize(Forever())},
+		{"endless _initialize", "start", "all its fuel is used", initialize(Forever())},
 		{"trap in configure", "configure", "unreachable", hook(ok, "configure", Op(Unreachable))},
-		{"endless configure", "configure", "time limit", hook(ok, "configure", Forever())},
+		{"endless configure", "configure", "all its fuel is used", hook(ok, "configure", Forever())},
 		{"configure answers yes", "configure", "unknown code 1", hook(ok, "configure")},
 		{"configure refuses", "configure", "no reason given", hook(ok, "configure", result(abi.CodeNo, 0))},
 		{"buffer too small", "start", "4095 bytes", buffer(1024<<32 | 4095)},
@@ -213,9 +236,8 @@ func TestAttackPlugin_start(t *testing.T) {
 
 // An instance that cannot be made again fails one call, not the pool.
 func TestAttackPlugin_failed_restart(t *testing.T) {
-	random := Import{Module: "wasi_snapshot_preview1", Name: "random_get", Params: []byte{I32, I32}, Results: []byte{I32}}
 	// configure returns a random byte as its code.
-	m := with(base(random), Func{Export: "configure", Params: hookParams, Results: hookResults,
+	m := with(base(randomImport), Func{Export: "configure", Params: hookParams, Results: hookResults,
 		Body: Join(Const32(dataAt), Const32(1), Call(0), Op(Drop), Const32(dataAt), Op(0x2d, 0, 0, ExtendU))})
 	p := load(t, plugin.Options{
 		Module: hook(m, "on_authorize", onCue(Op(Unreachable))).Encode(), Rand: strings.NewReader("\x00\x02\x00"), Limits: plugin.Limits{Instances: 1},

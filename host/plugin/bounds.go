@@ -12,14 +12,15 @@ import (
 
 var errForm = errors.New("not a form of WebAssembly 2.0")
 
-// walk is how one item of each section is passed over. Tables and code are
-// rewritten, see guard.go; the other sections hold no lists of lists.
+// walk is how one item of each section is passed over. Tables are rewritten,
+// see guard.go; the other sections hold no lists of lists.
 var walk = map[byte]func(*reader) error{
 	sectionType:    (*reader).functionType,
 	sectionImport:  (*reader).importItem,
 	sectionExport:  (*reader).exportItem,
 	sectionGlobal:  (*reader).global,
 	sectionElement: (*reader).element,
+	sectionCode:    (*reader).functionBody,
 	sectionData:    (*reader).data,
 }
 
@@ -89,8 +90,11 @@ func (r *reader) limits() error {
 	return errors.Join(err, r.skipU32())
 }
 
-func (r *reader) importItem() error {
-	if err := all(r.skipBlock, r.skipBlock); err != nil {
+func (r *reader) importItem() error { return all(r.skipBlock, r.importTail) }
+
+// importTail passes over an import's name and type.
+func (r *reader) importTail() error {
+	if err := r.skipBlock(); err != nil {
 		return err
 	}
 	switch kind, err := r.byte(); {
@@ -114,30 +118,36 @@ func (r *reader) global() error { return all(r.skipByte, r.skipByte, r.constant)
 
 // constant passes over a constant expression.
 func (r *reader) constant() error {
-	for {
-		op, err := r.byte()
-		switch {
-		case err != nil || op == 0x0b: // end
-			return err
-		case op == 0x41, op == 0x42: // i32.const, i64.const
-			err = r.skipLEB()
-		case op == 0x43: // f32.const
-			err = r.skip(4)
-		case op == 0x44: // f64.const
-			err = r.skip(8)
-		case op == 0x23, op == 0xd2: // global.get, ref.func
-			err = r.skipU32()
-		case op == 0xd0: // ref.null
-			err = r.skipByte()
-		case op == 0xfd: // v128.const
-			err = all(r.skipU32, func() error { return r.skip(16) })
-		default:
-			err = errForm
-		}
-		if err != nil {
+	for len(r.b) > 0 {
+		end := r.b[0] == opEnd
+		if err := r.constantStep(); err != nil || end {
 			return err
 		}
 	}
+	return errCutShort
+}
+
+// constantStep passes over one instruction of a constant expression.
+func (r *reader) constantStep() error {
+	switch op, err := r.byte(); {
+	case err != nil:
+		return err
+	case op == opEnd:
+		return nil
+	case op == 0x41, op == opI64Const:
+		return r.skipLEB()
+	case op == 0x43: // f32.const
+		return r.skip(4)
+	case op == 0x44: // f64.const
+		return r.skip(8)
+	case op == opGlobalGet, op == opRefFunc:
+		return r.skipU32()
+	case op == 0xd0: // ref.null
+		return r.skipByte()
+	case op == opVector: // v128.const
+		return all(r.skipU32, func() error { return r.skip(16) })
+	}
+	return errForm
 }
 
 // list passes over a list of items of at least a byte each.

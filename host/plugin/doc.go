@@ -13,10 +13,11 @@
 //
 // # Time
 //
-// Guest code runs natively and cannot be preempted. Each loop head leaves to
-// Go, and so does the entry of each function (see guard); there a call past
-// its time is ended. What runs between two such points is bounded by the size
-// of one function body alone, which a module made for the purpose can fill
-// with memory.fill after memory.fill. Compiling is bounded by size and counts,
-// not by time.
+// Guest code runs natively and cannot be preempted, so it is metered: when a
+// module is loaded, and found valid, it is rewritten to count what it does
+// (see meter and planner) and to ask the host for more fuel now and then (see
+// tank). A limit on time is so many units of fuel. Nothing runs unmetered: not
+// the start function, _initialize or configure either. Between two questions
+// for fuel lies about a millisecond, or one bulk operation on all of the
+// guest's memory. Compiling is bounded by size and counts, not by time.
 package plugin

@@ -46,9 +46,11 @@ func (i *instance) requestFields(w *abi.FrameWriter, c *host.Call) {
 	w.Text(abi.FieldRoute, c.Route)
 	w.Text(abi.FieldRealm, c.Realm)
 	w.Number(abi.FieldTime, uint64(max(0, i.wall.Unix())))
-	if c.Request.Client.IsValid() {
-		i.scratch = c.Request.Client.Unmap().AppendTo(i.scratch[:0])
-		w.Bytes(abi.FieldClient, i.scratch)
+	if client := c.Request.Client; client.IsValid() {
+		if client != i.client { // often it is not: the call before was about the same
+			i.client, i.clientText = client, client.Unmap().AppendTo(i.clientText[:0])
+		}
+		w.Bytes(abi.FieldClient, i.clientText)
 	}
 }
 

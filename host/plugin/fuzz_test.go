@@ -27,7 +27,6 @@ func FuzzGuard(f *testing.F) {
 	f.Add(sound.Encode())
 	sound.Table = []byte{0x70, 1, 2, 3}
 	f.Add(sound.Encode())
-	f.Add(entryModule([]abi.Hook{abi.OnAuthorize, abi.OnCredential}))
 	f.Add([]byte("\x00asm\x01\x00\x00\x00\x0a\x05\x01\x03\x00\x10\x0b"))
 	config := wazero.NewRuntimeConfigInterpreter().WithMemoryLimitPages(16).WithDebugInfoEnabled(false)
 	compiles := func(t *testing.T, module []byte) bool {

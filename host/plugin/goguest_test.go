@@ -31,7 +31,7 @@ func TestGoGuest(t *testing.T) {
 // What ends a Go guest ends one call. Its words go to the log, not to the
 // client.
 func TestGoGuestFailures(t *testing.T) {
-	for mode, text := range map[string]string{"panic": "main.onAuthorize", "loop": "time limit", "exit": "exit_code(0)"} {
+	for mode, text := range map[string]string{"panic": "main.onAuthorize", "loop": "all its fuel is used", "exit": "exit_code(0)"} {
 		log, logger := newLogs()
 		p := loadGo(t, mode, plugin.Options{Logger: logger, Limits: plugin.Limits{Instances: 1}})
 		for range 2 {
@@ -104,9 +104,8 @@ func TestGoGuestHammer(t *testing.T) {
 
 // Random bytes come from the options, so that a test can fix them.
 func TestRand(t *testing.T) {
-	random := Import{Module: "wasi_snapshot_preview1", Name: "random_get", Params: []byte{I32, I32}, Results: []byte{I32}}
 	// Returns its random byte, modulo 3, as the code.
-	m := hook(base(random), "on_authorize", Const32(dataAt), Const32(1), Call(0), Op(Drop),
+	m := hook(base(randomImport), "on_authorize", Const32(dataAt), Const32(1), Call(0), Op(Drop),
 		Const32(dataAt), Op(0x2d, 0, 0), Const32(3), Op(0x70), Op(ExtendU), Op(Return)) // i32.load8_u, i32.rem_u
 	p := load(t, plugin.Options{Module: m.Encode(), Rand: bytes.NewReader([]byte{0, 1, 2})})
 	for _, want := range []host.Effect{host.Abstain, host.Allow, host.Deny} {

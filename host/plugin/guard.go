@@ -19,17 +19,19 @@ const (
 )
 
 const (
-	sectionCustom   = 0
-	sectionType     = 1
-	sectionImport   = 2
-	sectionFunction = 3
-	sectionTable    = 4
-	sectionMemory   = 5
-	sectionGlobal   = 6
-	sectionExport   = 7
-	sectionElement  = 9
-	sectionCode     = 10
-	sectionData     = 11
+	sectionCustom    = 0
+	sectionType      = 1
+	sectionImport    = 2
+	sectionFunction  = 3
+	sectionTable     = 4
+	sectionMemory    = 5
+	sectionGlobal    = 6
+	sectionExport    = 7
+	sectionStart     = 8
+	sectionElement   = 9
+	sectionCode      = 10
+	sectionData      = 11
+	sectionDataCount = 12
 )
 
 // maxItems bounds the items of each section that is a list.
@@ -40,19 +42,14 @@ var maxItems = [...]uint32{
 
 var (
 	preamble = []byte("\x00asm\x01\x00\x00\x00")
-	// checkpoint is an empty loop. It does nothing, but compiled code looks
-	// at each loop head whether its time is up.
-	checkpoint = []byte{0x03, 0x40, 0x0b}
 
 	errCutShort = errors.New("not a WebAssembly module: cut short")
 )
 
-// guard bounds a module and returns it with three changes that its code cannot
-// tell: a checkpoint at the entry of every function, so that recursion ends in
-// time as loops do; a maximum on every table, since
-// tables are not part of the memory that the engine limits; and no custom
-// sections but the functions' names. No index moves, so what was invalid stays
-// invalid.
+// guard bounds a module and returns it with two changes that its code cannot
+// tell: a maximum on every table, since tables are not part of the memory that
+// the engine limits; and no custom sections but the functions' names. No index
+// moves, so what was invalid stays invalid.
 func guard(module []byte) ([]byte, error) {
 	if !bytes.HasPrefix(module, preamble) {
 		return nil, errors.New("not a WebAssembly module: wrong first bytes")
@@ -71,6 +68,10 @@ func guard(module []byte) ([]byte, error) {
 			return nil, err
 		}
 		if id == sectionCustom {
+			title := reader{body}
+			if name, err := title.block(); err != nil || !utf8.Valid(name) {
+				return nil, errors.New("not a WebAssembly module: a section without a name")
+			}
 			names = guardNames(body, names)
 			continue
 		}
@@ -96,17 +97,12 @@ func guardSection(id byte, body []byte) ([]byte, error) {
 	if n > maxItems[id] || uint64(n) > uint64(len(body)) {
 		return nil, fmt.Errorf("section %d has %d items, %d are allowed", id, n, min(uint64(maxItems[id]), uint64(len(body))))
 	}
-	item := guardTable
-	switch id {
-	case sectionTable:
-	case sectionCode:
-		item = guardCode
-	default:
+	if id != sectionTable {
 		return body, walkSection(id, n, r)
 	}
 	out := binary.AppendUvarint(make([]byte, 0, len(body)+4*int(n)+8), uint64(n))
 	for i := range n {
-		if out, err = item(out, &r); err != nil {
+		if out, err = guardTable(out, &r); err != nil {
 			return nil, fmt.Errorf("section %d, item %d: %w", id, i, err)
 		}
 	}
@@ -146,28 +142,23 @@ func guardTable(out []byte, r *reader) ([]byte, error) {
 	return binary.AppendUvarint(out, uint64(min(most, maxTable))), nil
 }
 
-// guardCode copies a function body, with a checkpoint before its first
-// instruction.
-func guardCode(out []byte, r *reader) ([]byte, error) {
+// functionBody passes over a function within the bounds.
+func (r *reader) functionBody() error {
 	body, err := r.block()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if len(body) > maxBody {
-		return nil, fmt.Errorf("a function of %d bytes, %d are allowed", len(body), maxBody)
+		return fmt.Errorf("a function of %d bytes, %d are allowed", len(body), maxBody)
 	}
 	in := reader{body}
-	if err := in.locals(); err != nil {
-		return nil, err
+	if _, _, err := in.locals(); err != nil {
+		return err
 	}
-	code := in.b
-	if len(code) == 0 || code[len(code)-1] != 0x0b {
-		return nil, errors.New("a function without an end")
+	if code := in.b; len(code) == 0 || code[len(code)-1] != opEnd {
+		return errors.New("a function without an end")
 	}
-	out = binary.AppendUvarint(out, uint64(len(body)+len(checkpoint)))
-	out = append(out, body[:len(body)-len(code)]...)
-	out = append(out, checkpoint...)
-	return append(out, code...), nil
+	return nil
 }
 
 // guardNames returns a custom section that holds the functions' names alone,
@@ -260,28 +251,28 @@ func (r *reader) block() ([]byte, error) {
 	return b, nil
 }
 
-// locals skips a function's declaration of locals.
-func (r *reader) locals() error {
-	groups, err := r.u32()
-	if err != nil {
-		return err
+// locals passes over a function's declaration of locals, and returns how many
+// there are and in how many groups they are declared.
+func (r *reader) locals() (sum, groups uint32, err error) {
+	if groups, err = r.u32(); err != nil {
+		return 0, 0, err
 	}
-	sum := uint64(0)
+	all := uint64(0)
 	for range groups {
 		n, err := r.u32()
 		if err != nil {
-			return err
+			return 0, 0, err
 		}
 		kind, err := r.byte()
 		if err != nil {
-			return err
+			return 0, 0, err
 		}
 		if kind < 0x6f || kind > 0x7f { // the number, vector and plain reference types
-			return fmt.Errorf("a local of type %#x", kind)
+			return 0, 0, fmt.Errorf("a local of type %#x", kind)
 		}
-		if sum += uint64(n); sum > maxLocals {
-			return fmt.Errorf("more than %d locals", maxLocals)
+		if all += uint64(n); all > maxLocals {
+			return 0, 0, fmt.Errorf("more than %d locals", maxLocals)
 		}
 	}
-	return nil
+	return uint32(all), groups, nil
 }

@@ -31,10 +31,11 @@ const (
 var (
 	hookParams, hookResults = []byte{I32}, []byte{I64}
 
-	getImport  = Import{Module: "authhost", Name: "get", Params: []byte{I32, I32, I32, I32, I32, I32}, Results: []byte{I32}}
-	logImport  = Import{Module: "authhost", Name: "log", Params: []byte{I32, I32, I32}}
-	pollImport = Import{Module: "wasi_snapshot_preview1", Name: "poll_oneoff", Params: []byte{I32, I32, I32, I32}, Results: []byte{I32}}
-	exitImport = Import{Module: "wasi_snapshot_preview1", Name: "proc_exit", Params: []byte{I32}}
+	getImport    = Import{Module: "authhost", Name: "get", Params: []byte{I32, I32, I32, I32, I32, I32}, Results: []byte{I32}}
+	logImport    = Import{Module: "authhost", Name: "log", Params: []byte{I32, I32, I32}}
+	pollImport   = Import{Module: "wasi_snapshot_preview1", Name: "poll_oneoff", Params: []byte{I32, I32, I32, I32}, Results: []byte{I32}}
+	randomImport = Import{Module: "wasi_snapshot_preview1", Name: "random_get", Params: []byte{I32, I32}, Results: []byte{I32}}
+	exitImport   = Import{Module: "wasi_snapshot_preview1", Name: "proc_exit", Params: []byte{I32}}
 )
 
 // result is a hook's return of a constant.

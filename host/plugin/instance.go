@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -15,8 +16,6 @@ import (
 // maxTrace bounds, in bytes, what is kept of the engine's account of a trap.
 const maxTrace = 4096
 
-var errTime = errors.New("took longer than its time limit")
-
 // refusal is a plugin's no to its configuration, or its failure to answer.
 type refusal struct{ cause error }
 
@@ -27,11 +26,9 @@ func (r *refusal) Unwrap() error { return r.cause }
 // it alone; kill may be called by anyone.
 type instance struct {
 	plugin *Plugin
-	ctx    *instanceContext
-	cancel context.CancelFunc
-	timer  *time.Timer
+	ctx    context.Context // carries the instance to host functions
 	killed atomic.Bool
-	entry  atomic.Value // api.Module: what hooks are called through, once started
+	tank   tank
 
 	module api.Module
 	memory api.Memory
@@ -47,108 +44,48 @@ type instance struct {
 	nano    int64
 	scratch []byte
 
+	client     netip.Addr // the last one that a frame had, and its text
+	clientText []byte
+
 	whole      []byte // the call's frame with nothing lazy, if wholeValid
 	wholeLen   int
 	wholeValid bool
 }
 
-// instanceContext is what the engine and host functions are given with every
-// call: made once per instance, it carries the instance and ends it.
-type instanceContext struct {
-	context.Context
-	instance *instance
-}
-
 type instanceKey struct{}
-
-// Value knows the instance alone; what embeds it is never asked.
-func (c *instanceContext) Value(key any) any {
-	if key == (instanceKey{}) {
-		return c.instance
-	}
-	return nil
-}
 
 func newInstance(p *Plugin) *instance {
 	i := &instance{plugin: p}
-	ctx, cancel := context.WithCancel(context.Background())
-	i.ctx, i.cancel = &instanceContext{ctx, i}, cancel
-	i.timer = time.AfterFunc(time.Hour, i.kill)
-	i.timer.Stop()
+	i.ctx = context.WithValue(context.Background(), instanceKey{}, i)
 	return i
 }
 
-// kill ends the call under way at its next checkpoint.
-func (i *instance) kill() {
-	i.killed.Store(true)
-	i.cancel()
-	i.closeEntry()
-}
-
-func (i *instance) closeEntry() {
-	if m, ok := i.entry.Load().(api.Module); ok {
-		// Closing what was closed already is no error.
-		_ = m.CloseWithExitCode(context.Background(), 1)
-	}
-}
+// kill ends the call under way when the guest next asks for fuel.
+func (i *instance) kill() { i.killed.Store(true) }
 
 func (i *instance) close() {
-	i.timer.Stop()
-	i.closeEntry()
 	if i.module != nil {
 		_ = i.module.Close(context.Background())
 	}
-	i.cancel()
 }
 
-// timed runs f, kills the instance if that takes longer than limit, and turns
-// what went wrong into an error that says what and where in a bounded text.
-func (i *instance) timed(limit time.Duration, f func() error) (err error) {
-	i.timer.Reset(limit)
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("the host panicked: %v", r)
-		}
-		if !i.timer.Stop() || i.killed.Load() {
-			err = errTime
-		}
-	}()
-	return f()
+// contain turns a panic of the host into an error.
+func contain(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("the host panicked: %v", r)
+	}
 }
 
 // start makes the module's instance, finds its buffer and configures it.
-func (i *instance) start() error {
+func (i *instance) start() (err error) {
+	defer contain(&err)
 	i.tick(i.plugin.opts.Now())
-	limit := max(startFactor*i.plugin.opts.Limits.Time, minStart)
-	configuring := false
-	err := i.timed(limit, func() error {
-		if err := i.instantiate(); err != nil {
-			return err
-		}
-		configuring = true
-		return i.configure()
-	})
-	if err != nil && configuring {
-		return &refusal{err}
-	}
-	if err != nil || i.plugin.entry == nil {
+	i.tank.fill(max(startFactor*i.plugin.opts.Limits.Time, minStart))
+	if err := i.instantiate(); err != nil {
 		return err
 	}
-	return i.enter()
-}
-
-// enter has the hooks called through an entry from now on.
-func (i *instance) enter() error {
-	m, err := i.plugin.entry.instantiate(context.Background(), i.plugin.runtime, i.module)
-	if err != nil {
-		return trap("link", err)
-	}
-	i.entry.Store(m)
-	if i.killed.Load() { // by Close, before there was an entry to close
-		return errTime
-	}
-	for _, h := range i.plugin.hooks {
-		i.funcs[h] = m.ExportedFunction(h.String())
+	if err := i.configure(); err != nil {
+		return &refusal{err}
 	}
 	return nil
 }
@@ -159,6 +96,7 @@ func (i *instance) instantiate() error {
 	if i.module, err = p.runtime.InstantiateModule(i.ctx, p.compiled, i.wasiConfig()); err != nil {
 		return trap("instantiate", err)
 	}
+	i.tank.counter = i.module.ExportedGlobal(fuelExport).(api.MutableGlobal)
 	if i.memory = i.module.ExportedMemory(memoryExport); i.memory == nil {
 		return fmt.Errorf("no memory")
 	}
@@ -202,12 +140,13 @@ func (i *instance) configure() error {
 
 // ask puts one call to a hook, within the time limit.
 func (i *instance) ask(hook abi.Hook, c *host.Call) (a abi.Answer, err error) {
+	defer contain(&err)
+	if i.killed.Load() {
+		return a, errKilled
+	}
 	i.tick(c.Now)
-	err = i.timed(i.plugin.opts.Limits.Time, func() error {
-		a, err = i.exchange(hook, c)
-		return err
-	})
-	return a, err
+	i.tank.fill(i.plugin.opts.Limits.Time)
+	return i.exchange(hook, c)
 }
 
 // exchange writes the frame, runs the hook and copies its answer out.

@@ -22,7 +22,6 @@ type Plugin struct {
 	hooks    []abi.Hook
 	runtime  wazero.Runtime
 	compiled wazero.CompiledModule
-	entry    *entry // nil where guests are interpreted
 	cache    *Cache // its own, else nil
 	epoch    time.Time
 	lines    limiter // what the guest says
@@ -102,14 +101,21 @@ func Load(ctx context.Context, o Options) (*Plugin, error) {
 // open does what can fail of Load, and names the step that did.
 func (p *Plugin) open(caller context.Context, module []byte) (step string, err error) {
 	ctx := context.WithoutCancel(caller) // the engine keeps it
-	p.runtime = wazero.NewRuntimeWithConfig(ctx, engineConfig().
-		WithCompilationCache(p.opts.Cache.code).
-		WithMemoryLimitPages(uint32(p.opts.Limits.Memory/pageSize)).
-		WithCloseOnContextDone(true).
-		WithDebugInfoEnabled(false))
-	if err := seedTypes(ctx, p.opts.Cache, p.runtime); err != nil {
+	memoryPages := uint32(p.opts.Limits.Memory / pageSize)
+	if err := validate(ctx, module, memoryPages); err != nil {
 		return "compile", err
 	}
+	if module, err = metered(module); err != nil {
+		return "check", err
+	}
+	if err := caller.Err(); err != nil {
+		return "compile", err
+	}
+	p.runtime = wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().
+		WithCoreFeatures(features).
+		WithCompilationCache(p.opts.Cache.code).
+		WithMemoryLimitPages(memoryPages).
+		WithDebugInfoEnabled(false))
 	if p.compiled, err = p.opts.Cache.compile(ctx, p.runtime, module); err != nil {
 		return "compile", err
 	}
@@ -118,11 +124,6 @@ func (p *Plugin) open(caller context.Context, module []byte) (step string, err e
 	}
 	if p.hooks, err = check(p.compiled); err != nil {
 		return "check", err
-	}
-	if native {
-		if p.entry, err = compileEntry(ctx, p.opts.Cache, p.hooks); err != nil {
-			return "compile", err
-		}
 	}
 	if _, err := wasi_snapshot_preview1.Instantiate(ctx, p.runtime); err != nil {
 		return "start", err
@@ -205,9 +206,6 @@ func (p *Plugin) drain() {
 	}
 	ctx := context.Background()
 	var errs []error
-	if p.entry != nil {
-		errs = append(errs, p.entry.close(ctx))
-	}
 	if p.runtime != nil {
 		errs = append(errs, p.runtime.Close(ctx))
 	}

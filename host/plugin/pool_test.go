@@ -190,3 +190,41 @@ func TestNoLeakOfRefusedLoads(t *testing.T) {
 	}
 	settles(t, before, runtime.NumGoroutine)
 }
+
+// A guest in native code cannot be preempted, and the host's collector waits
+// for every goroutine. It waits for the guest's next part of fuel only: a
+// guest that has an hour left is still running when the collector is done.
+func TestAttackPlugin_loop_that_holds_up_the_collector(t *testing.T) {
+	for name, turn := range map[string][]byte{
+		"nothing":     nil,
+		"memory.fill": Join(Const32(0), Const32(7), Const32(pages<<16), Op(0xfc, 0x0b, 0)),
+	} {
+		log, logger := newLogs()
+		body := Join(Const32(1), Const32(0), Const32(1), Call(0), Forever(turn))
+		p := load(t, plugin.Options{
+			Module: hook(base(logImport), "on_authorize", body).Encode(), Logger: logger, Limits: plugin.Limits{Time: time.Hour, Instances: 1},
+		})
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			p.Authorize(context.Background(), call())
+		}()
+		<-log.seen
+		longest := time.Duration(0)
+		for range 5 {
+			start := time.Now()
+			runtime.GC()
+			longest = max(longest, time.Since(start))
+			select {
+			case <-done:
+				t.Fatalf("%s: the collector waited until the guest had ended", name)
+			default:
+			}
+		}
+		t.Logf("%s: the collector took %v at most", name, longest)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		p.Close(ctx)
+		<-done
+	}
+}

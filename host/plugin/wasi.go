@@ -23,7 +23,22 @@ func (i *instance) wasiConfig() wazero.ModuleConfig {
 		WithStderr(&lineWriter{instance: i, level: slog.LevelWarn}).
 		WithWalltime(func() (int64, int32) { return i.wall.Unix(), int32(i.wall.Nanosecond()) }, sys.ClockResolution(1)).
 		WithNanotime(func() int64 { return i.nano }, sys.ClockResolution(1)).
-		WithRandSource(i.plugin.opts.Rand)
+		WithRandSource(&drawer{i})
+}
+
+// Units charged for a text that is written, and for a byte that is drawn at
+// random.
+const (
+	lineCost   = 500
+	randomCost = 8
+)
+
+// drawer takes fuel for random bytes.
+type drawer struct{ instance *instance }
+
+func (d *drawer) Read(b []byte) (int, error) {
+	d.instance.tank.charge(randomCost * len(b))
+	return d.instance.plugin.opts.Rand.Read(b)
 }
 
 // lineWriter turns what a guest prints into log lines.
@@ -33,12 +48,11 @@ type lineWriter struct {
 	line     []byte
 }
 
-// Write fails once the instance's time is up, which ends a long text. What is not yet a whole line waits for the rest of it.
+// Write takes fuel for what it is given. What is not yet a whole line waits
+// for the rest of it.
 func (w *lineWriter) Write(b []byte) (int, error) {
+	w.instance.tank.charge(lineCost + len(b))
 	for rest := b; len(rest) > 0; {
-		if w.instance.killed.Load() {
-			return 0, errTime
-		}
 		part, more, whole := bytes.Cut(rest, []byte{'\n'})
 		w.line = append(w.line, part[:min(len(part), maxLine-len(w.line))]...)
 		if whole {
