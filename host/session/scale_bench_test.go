@@ -166,6 +166,13 @@ func newCrowd(b *testing.B, sessions int, open func(*testing.B) (cache.Driver, f
 		b.FailNow()
 	}
 	c.bytes = bytes() - before
+	for range 2 { // a store in use, not one that was never read
+		for _, token := range c.tokens {
+			if _, err := store.Resolve(b.Context(), token); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
 	shuffle := rand.New(rand.NewPCG(1, 2))
 	shuffle.Shuffle(len(c.users), func(i, j int) {
 		c.users[i], c.users[j] = c.users[j], c.users[i]

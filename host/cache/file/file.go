@@ -185,7 +185,7 @@ func (d *Driver) load(ctx context.Context, slot string) (*record, error) {
 }
 
 func (d *Driver) read(path string) (*record, error) {
-	b, err := os.ReadFile(path)
+	b, err := readFile(path)
 	if err != nil {
 		return nil, err
 	}

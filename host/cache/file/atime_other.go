@@ -1,0 +1,5 @@
+//go:build !linux
+
+package file
+
+const noAccessTime = 0
