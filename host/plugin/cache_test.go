@@ -75,7 +75,11 @@ func TestCacheDirectory(t *testing.T) {
 	if info, _ := os.Stat(dir); info.Mode().Perm() != 0o700 {
 		t.Errorf("the directory is still %v", info.Mode())
 	}
-	if _, err := plugin.NewCache(files[len(files)-1]); err == nil {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := plugin.NewCache(file); err == nil {
 		t.Error("a file served as a directory")
 	}
 }
