@@ -203,30 +203,6 @@ func (l *lane) checkNotes(t *testing.T, f *fate) {
 	f.notes, f.told = n, n
 }
 
-// examineAll reads every record that there is.
-func examineAll(t *testing.T, d *redis.Driver) (slots int) {
-	t.Helper()
-	for next := ""; ; {
-		users, following, err := d.List(t.Context(), next, 100)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, user := range users {
-			all, err := d.All(t.Context(), user)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if x, err := session.Examine(user, all, time.Now()); err != nil || x.Others > 0 {
-				t.Errorf("slot %s: %+v, %v", user, x, err)
-			}
-			slots++
-		}
-		if next = following; next == "" {
-			return slots
-		}
-	}
-}
-
 // Redis is killed in the middle of logins, changes and logouts, and of
 // rewriting its append-only file, again and again: every session that was
 // acknowledged resolves afterwards, none that was ended comes back, what was
@@ -264,8 +240,9 @@ func TestKilledRedis(t *testing.T) {
 			}
 			l.check(t)
 		}
-		if slots := examineAll(t, d); slots != killLanes {
-			t.Errorf("%d slots, want %d", slots, killLanes)
+		tally, err := session.Survey(t.Context(), d, time.Now, func(user string, err error) { t.Errorf("%s: %v", user, err) })
+		if err != nil || tally.Users != killLanes || tally.Others > 0 {
+			t.Errorf("the store holds %+v, %v, want %d users", tally, err, killLanes)
 		}
 		if t.Failed() {
 			t.Fatalf("in round %d", round)
