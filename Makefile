@@ -48,7 +48,7 @@ soak: deps plugins
 	$(GO) test -timeout 30m ./host/plugin -run TestSpecification -soak
 	sh scripts/fuzz 5m
 
-bench: plugins
+bench: deps plugins
 	$(GO) test -timeout 60m -run '^$$' -bench . -benchmem ./...
 
 clean:

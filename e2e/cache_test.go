@@ -15,21 +15,6 @@ import (
 	"github.com/authhost/authhost/host"
 )
 
-// etcdCache runs an etcd of the test's own and returns the part of a
-// configuration that names it, read through every time.
-func etcdCache(t testing.TB) string {
-	t.Helper()
-	addr, peer := freeAddr(t), "http://"+freeAddr(t)
-	start(t, exec.Command(program(t, "etcd"), "--name", "one", "--data-dir", t.TempDir(), "--logger", "zap", "--log-level", "error",
-		"--listen-client-urls", "http://"+addr, "--advertise-client-urls", "http://"+addr,
-		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "one="+peer))
-	eventually(t, "etcd answering", func() bool {
-		a, err := try("GET", "http://"+addr+"/health")
-		return err == nil && a.status == http.StatusOK
-	})
-	return fmt.Sprintf("cache: {driver: etcd, etcd: {endpoints: [%q]}, near: {max_staleness: 0s}}\n", addr)
-}
-
 // cacheCommand runs authhost cache and returns what it wrote on standard
 // output and its exit code.
 func cacheCommand(t testing.TB, args ...string) (out string, code int) {
@@ -75,7 +60,8 @@ func TestCacheMovesFromDriverToDriver(t *testing.T) {
 	dirs := []string{t.TempDir(), t.TempDir()}
 	type place struct{ name, config string }
 	var places []place
-	for _, p := range []place{{"file", folderCache(dirs[0])}, {"redis", startRedis(t).cache()}, {"etcd", etcdCache(t)}, {"another folder", folderCache(dirs[1])}} {
+	etcd := &shared{driver: "etcd", at: startEtcd(t)}
+	for _, p := range []place{{"file", folderCache(dirs[0])}, {"redis", startRedis(t).cache()}, {"etcd", etcd.config(etcd.at, 0)}, {"another folder", folderCache(dirs[1])}} {
 		file := filepath.Join(t.TempDir(), "authhost.yaml")
 		writeFile(t, file, listen+idp.realm("")+p.config+open+fmt.Sprintf("operator: {token_file: %q}\n", operators))
 		places = append(places, place{p.name, file})

@@ -14,14 +14,14 @@ import (
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 )
 
-// workGuest builds testdata/work.
+// workGuest builds testdata/chores.
 func workGuest(tb testing.TB) []byte {
 	tb.Helper()
-	if _, err := os.ReadFile("testdata/work/main.go"); err != nil { // the result of a test depends on it
+	if _, err := os.ReadFile("testdata/chores/main.go"); err != nil { // the result of a test depends on it
 		tb.Fatal(err)
 	}
 	out := filepath.Join(tb.TempDir(), "work.wasm")
-	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-o", out, "./testdata/work")
+	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-o", out, "./testdata/chores")
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		tb.Fatalf("%v: %s", err, text)

@@ -37,7 +37,7 @@ func (b *reads) ask(ctx context.Context, args ...any) ([]any, error) {
 		b.mu.Unlock()
 		defer b.next()
 		cmd := goredis.NewSliceCmd(ctx, args...)
-		_ = b.client.Process(ctx, cmd)
+		_ = b.client.Process(ctx, cmd) // the command holds its own error
 		return cmd.Result()
 	}
 	// Others may be answered together with this caller after it has gone.
@@ -69,7 +69,7 @@ func (b *reads) send(batch []*read) {
 	ctx := context.Background() // the client's own timeouts bound it
 	pipe := b.client.Pipeline()
 	for _, r := range batch {
-		_ = pipe.Process(ctx, r.SliceCmd)
+		_ = pipe.Process(ctx, r.SliceCmd) // is only noted down
 	}
 	_, _ = pipe.Exec(ctx) // each command holds its own error
 	for _, r := range batch {

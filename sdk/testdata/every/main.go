@@ -1,4 +1,5 @@
-// Every answers every hook and reads whatever there is to read.
+// Command every is a guest for tests: it answers every hook and reads whatever
+// there is to read.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Gate is the plugin that the README shows.
+// Command gate is the plugin that the README shows.
 package main
 
 import "github.com/authhost/authhost/sdk/authorize"

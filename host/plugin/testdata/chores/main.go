@@ -1,4 +1,4 @@
-// Command work is what the price of metering is measured on: kinds of work
+// Command chores is what the price of metering is measured on: kinds of work
 // that plugins do, each an export that does it once and returns a sum of what
 // it found.
 package main

@@ -1,0 +1,68 @@
+package redis_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/authhost/authhost/host/cache"
+	"github.com/authhost/authhost/host/cache/redis"
+	"github.com/authhost/authhost/host/cache/redis/redistest"
+)
+
+// Who asks while the server is busy goes with the others, is given what is
+// its own, and may leave without them.
+func TestReadsGoTogether(t *testing.T) {
+	const callers = 200
+	s := redistest.Serve(t)
+	d := connect(t, redis.Options{Addrs: []string{s.Addr}, CallTimeout: patient})
+	for i := range callers {
+		put := cache.Change{Put: []cache.Field{{Name: "n", Value: []byte(strconv.Itoa(i))}}, Expires: time.Now().Add(time.Hour)}
+		if _, err := d.Change(t.Context(), fmt.Sprint("slot ", i), put); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := reads(t, s)
+	s.Signal(syscall.SIGSTOP)
+	var all sync.WaitGroup
+	for i := range callers {
+		all.Go(func() {
+			got, err := d.Get(t.Context(), fmt.Sprint("slot ", i), "n", "absent")
+			if err != nil || string(got[0]) != strconv.Itoa(i) || got[1] != nil {
+				t.Errorf("slot %d: %q, %v", i, got, err)
+			}
+		})
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := d.Get(ctx, "slot 0", "n"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("whose time is over is told %v", err)
+	}
+	s.Signal(syscall.SIGCONT)
+	all.Wait()
+	if n := reads(t, s) - before; n > callers/4 {
+		t.Errorf("the server read %d times from its clients for %d callers", n, callers)
+	}
+}
+
+// reads is how often the server has read from a connection.
+func reads(t *testing.T, s *redistest.Server) int {
+	t.Helper()
+	for line := range strings.Lines(s.Do("INFO", "stats")) {
+		if n, ok := strings.CutPrefix(strings.TrimSpace(line), "total_reads_processed:"); ok {
+			v, err := strconv.Atoi(n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return v
+		}
+	}
+	t.Fatal("INFO does not tell total_reads_processed")
+	return 0
+}
