@@ -15,5 +15,5 @@ func (c *Cache) Confuses(slot string, fields []string, otherSlot string, otherFi
 	now := time.Now()
 	r, q := read{slot: slot, fields: fields, sent: now, wall: now.UnixNano()}, c.query(otherSlot, otherFields)
 	r.stamp = c.stamp(&q)
-	return c.serves(&r, &q, now)
+	return c.serves(&r, &q, now, c.max)
 }

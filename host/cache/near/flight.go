@@ -26,10 +26,13 @@ type flight struct {
 
 var errNoAnswer = errors.New("cache near: the driver did not answer")
 
-// fetch joins a read under way, or sends one.
+// fetch joins a read under way, or sends one. A read that failed says nothing
+// to a caller who asked after it was sent, since the store may be back since:
+// that caller takes a later one, which again is shared.
 func (c *Cache) fetch(ctx context.Context, q *query, asked time.Time) ([][]byte, error) {
+	max := c.max
 	for {
-		f, joined := c.board(q, asked)
+		f, joined := c.board(q, asked, max)
 		if !joined {
 			c.metrics.Miss()
 			return c.lead(ctx, q, f)
@@ -39,20 +42,24 @@ func (c *Cache) fetch(ctx context.Context, q *query, asked time.Time) ([][]byte,
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-		if !f.abandoned {
+		switch {
+		case f.abandoned:
+		case f.err != nil && f.sent.Before(asked):
+			max = 0
+		default:
 			c.metrics.Hit()
 			return f.values, f.err
 		}
 	}
 }
 
-// board returns a read under way that serves the caller, or a new one that the
-// caller is to send.
-func (c *Cache) board(q *query, asked time.Time) (f *flight, joined bool) {
+// board returns a read under way that was sent at most max before the caller
+// asked and serves it, or a new one that the caller is to send.
+func (c *Cache) board(q *query, asked time.Time, max time.Duration) (f *flight, joined bool) {
 	all := &c.flights[q.key%flightShards]
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	if f := all.latest[q.key]; f != nil && c.serves(&f.read, q, asked) {
+	if f := all.latest[q.key]; f != nil && c.serves(&f.read, q, asked, max) {
 		return f, true
 	}
 	f = &flight{read: read{slot: q.slot, fields: q.fields, stamp: c.stamp(q)}, done: make(chan struct{}), err: errNoAnswer}

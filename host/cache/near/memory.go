@@ -60,10 +60,10 @@ type read struct {
 }
 
 // serves says whether a caller who asked at that moment may be given what the
-// read finds. A clock that stands still while the machine sleeps is not
-// trusted alone.
-func (c *Cache) serves(r *read, q *query, asked time.Time) bool {
-	return asked.Sub(r.sent) <= c.max && asked.UnixNano()-r.wall <= int64(c.max) &&
+// read finds, if it was sent at most max before. A clock that stands still
+// while the machine sleeps is not trusted alone.
+func (c *Cache) serves(r *read, q *query, asked time.Time, max time.Duration) bool {
+	return asked.Sub(r.sent) <= max && asked.UnixNano()-r.wall <= int64(max) &&
 		r.stamp == c.stamp(q) && r.slot == q.slot && slices.Equal(r.fields, q.fields)
 }
 
@@ -98,10 +98,10 @@ func newMemory(entries int) (memory, error) {
 
 // recall returns what is remembered and serves the caller, or nil.
 func (c *Cache) recall(q *query, asked time.Time) *entry {
-	if e, ok := c.found.GetIfPresent(q.key); ok && c.serves(&e.read, q, asked) {
+	if e, ok := c.found.GetIfPresent(q.key); ok && c.serves(&e.read, q, asked, c.max) {
 		return e
 	}
-	if e, ok := c.missed.GetIfPresent(q.key); ok && c.serves(&e.read, q, asked) {
+	if e, ok := c.missed.GetIfPresent(q.key); ok && c.serves(&e.read, q, asked, c.max) {
 		return e
 	}
 	return nil

@@ -259,6 +259,36 @@ func TestJoining(t *testing.T) {
 	})
 }
 
+// A read that was sent while the store was away, and fails after it is back, is
+// no answer to who asked after it was sent: those take one later read together.
+func TestFailureIsNotForLaterCallers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRemote()
+		c := open(t, near.Options{Driver: r, MaxStaleness: time.Second})
+		r.change("u", put("a", "in"))
+		away := errors.New("away")
+		r.answer(func(context.Context) error { time.Sleep(100 * time.Millisecond); return away })
+		go func() {
+			if v, err := c.Get(t.Context(), "u", "a"); !errors.Is(err, away) {
+				t.Errorf("Get while the store is away = %q, %v", v, err)
+			}
+		}()
+		time.Sleep(50 * time.Millisecond)
+		r.answer(taking(100 * time.Millisecond))
+		for range 3 {
+			go func() {
+				if got := get(t, c, "u"); got != "in" {
+					t.Errorf("who asked once the store was back was given %s", got)
+				}
+			}()
+		}
+		time.Sleep(time.Second / 2)
+		if n := r.gets.Load(); n != 2 {
+			t.Errorf("%d reads were sent, want that which failed and one more", n)
+		}
+	})
+}
+
 // A driver that panics takes nobody along.
 func TestPanicIsNotShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
