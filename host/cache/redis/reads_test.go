@@ -51,6 +51,56 @@ func TestReadsGoTogether(t *testing.T) {
 	}
 }
 
+// Once the server is back and has answered one caller, it answers all: those
+// who go together have no connections of their own that learn of it later.
+func TestBackForAllAtOnce(t *testing.T) {
+	s := redistest.Serve(t)
+	d := connect(t, redis.Options{Addrs: []string{s.Addr}})
+	crowd := func() (failed int, last error) {
+		var mu sync.Mutex
+		var all sync.WaitGroup
+		for i := range 50 {
+			all.Go(func() {
+				if _, err := d.Get(t.Context(), fmt.Sprint("slot ", i), "n"); err != nil {
+					mu.Lock()
+					defer mu.Unlock()
+					failed, last = failed+1, err
+				}
+			})
+		}
+		all.Wait()
+		return failed, last
+	}
+	if n, err := crowd(); n > 0 {
+		t.Fatalf("%d of 50 reads failed, such as %v", n, err)
+	}
+	for range 2 {
+		s.Kill()
+		// What callers learn alone and what they learn together is half the
+		// library's second between two tries apart.
+		for range 40 {
+			if _, err := d.Get(t.Context(), "slot 0", "n"); err == nil {
+				t.Error("a read was answered while the server was away")
+			}
+		}
+		time.Sleep(500 * time.Millisecond)
+		for range 20 {
+			if n, _ := crowd(); n != 50 {
+				t.Errorf("%d of 50 reads failed while the server was away", n)
+			}
+		}
+		s.Start()
+		s.Wait()
+		redistest.Until(t, "the first answer", func(context.Context) bool {
+			n, _ := crowd()
+			return n < 50
+		})
+		if n, err := crowd(); n > 0 {
+			t.Errorf("%d of 50 reads failed after the first was answered, such as %v", n, err)
+		}
+	}
+}
+
 // reads is how often the server has read from a connection.
 func reads(t *testing.T, s *redistest.Server) int {
 	t.Helper()

@@ -110,6 +110,9 @@ func universal(o Options) *goredis.UniversalOptions {
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 		DialTimeout:              max(dialTimeout, o.CallTimeout), DialerRetries: 1,
 		ReadTimeout: o.CallTimeout, WriteTimeout: o.CallTimeout, PoolTimeout: o.CallTimeout, ContextTimeoutEnabled: true,
+		// One pool for all: with a second one for pipelines each learns for
+		// itself, up to a second apart, that the server is back.
+		PipelinePoolSize: -1,
 		// One more try for reads, whose connection the server may have closed.
 		MaxRetries: 1, MinRetryBackoff: 5 * time.Millisecond, MaxRetryBackoff: 50 * time.Millisecond,
 	}
