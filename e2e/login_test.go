@@ -72,7 +72,7 @@ func TestAttack32_options_plants_no_session(t *testing.T) {
 	for _, method := range []string{"OPTIONS", "GET", "HEAD", "PUT", "DELETE", "PATCH", "TRACE", "LOGIN"} {
 		for _, path := range []string{"/v1/login", "/v1/logout"} {
 			a := ask(t, method, h.public+path, append(planted, "X-HTTP-Method-Override", "POST", "X-Forwarded-Method", "POST")...)
-			if a.status != http.StatusMethodNotAllowed || a.header.Get("Allow") != "POST" || a.header.Get("Set-Cookie") != "" || a.header.Get("X-Auth-Token") != "" {
+			if a.status != http.StatusMethodNotAllowed || a.header.Get("Allow") != "POST" || method != "HEAD" && !strings.Contains(a.body, `"method_not_allowed"`) || a.header.Get("Set-Cookie") != "" || a.header.Get("X-Auth-Token") != "" {
 				t.Errorf("%s %s: %s %v", method, path, a, a.header)
 			}
 		}

@@ -82,11 +82,9 @@ func newRig(t testing.TB) *rig {
 			g.reloads++
 			return g.refuse
 		},
-		Fail: edge.Fail,
-		NotAllowed: func(w http.ResponseWriter) {
-			edge.Problem{Status: http.StatusMethodNotAllowed, Reason: "method_not_allowed"}.Write(w)
-		},
-		Log: slog.New(slog.NewTextHandler(&g.log, nil)),
+		Fail:       edge.Fail,
+		NotAllowed: edge.NotAllowed,
+		Log:        slog.New(slog.NewTextHandler(&g.log, nil)),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -15,14 +15,12 @@ import (
 // configuration.
 func (d *Daemon) newAdmin() (*admin.Handlers, error) {
 	return admin.New(admin.Options{
-		Open:    d.adminVisit,
-		EventOf: edge.EventOf,
-		Reload:  d.Reload,
-		Fail:    edge.Fail,
-		NotAllowed: func(w http.ResponseWriter) {
-			edge.Problem{Status: http.StatusMethodNotAllowed, Reason: "method_not_allowed"}.Write(w)
-		},
-		Log: d.log,
+		Open:       d.adminVisit,
+		EventOf:    edge.EventOf,
+		Reload:     d.Reload,
+		Fail:       edge.Fail,
+		NotAllowed: edge.NotAllowed,
+		Log:        d.log,
 	})
 }
 

@@ -112,7 +112,7 @@ func BenchmarkPipeline(b *testing.B) {
 		d, jwt := benchHost(b, driver)
 		for name, token := range map[string]string{"jwt": jwt, "session": logIn(b, d, jwt)} {
 			b.Run(name+"/"+driver, func(b *testing.B) {
-				req, err := edge.ParseURL("POST", "https://console.example/api/gitops/sync", http.Header{"Authorization": {"Bearer " + token}}, netip.IPv6Loopback())
+				req, err := edge.ParseURL(&host.Snapshot{}, "POST", "https://console.example/api/gitops/sync", http.Header{"Authorization": {"Bearer " + token}}, netip.IPv6Loopback())
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -133,7 +133,7 @@ func BenchmarkPipeline(b *testing.B) {
 // BenchmarkOnAuthorize is one call of rbac-gitops.
 func BenchmarkOnAuthorize(b *testing.B) {
 	d, _ := benchHost(b, "memory")
-	req, err := edge.ParseURL("POST", "https://console.example/api/gitops/sync", http.Header{}, netip.IPv6Loopback())
+	req, err := edge.ParseURL(&host.Snapshot{}, "POST", "https://console.example/api/gitops/sync", http.Header{}, netip.IPv6Loopback())
 	if err != nil {
 		b.Fatal(err)
 	}

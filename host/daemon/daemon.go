@@ -96,7 +96,7 @@ func Open(ctx context.Context, o Options) (*Daemon, error) {
 	d.pipeline = host.New(d.now)
 	d.edge = edge.New(edge.Options{Pipeline: d.pipeline, Recorder: d.audit, Logger: d.log})
 	var err error
-	if d.login, err = login.New(login.Options{Open: d.visit, Fail: edge.Fail, Now: d.now}); err != nil {
+	if d.login, err = login.New(login.Options{Open: d.visit, Fail: edge.Fail, NotAllowed: edge.NotAllowed, Now: d.now}); err != nil {
 		return nil, err
 	}
 	if d.admin, err = d.newAdmin(); err != nil {

@@ -42,14 +42,14 @@ func (d *Daemon) explain(ctx context.Context, q Question, w io.Writer) error {
 }
 
 func (d *Daemon) decideAloud(ctx context.Context, q Question, w io.Writer) host.Decision {
-	req, err := edge.ParseURL(q.Method, q.URL, q.Header, netip.IPv6Loopback())
+	snapshot := d.pipeline.Acquire()
+	defer snapshot.Release()
+	req, err := edge.ParseURL(snapshot, q.Method, q.URL, q.Header, netip.IPv6Loopback())
 	if err != nil {
 		fmt.Fprintf(w, "request: %v\n", err)
 		kind, reason := host.Explain(err)
 		return host.Decision{Kind: kind, Reason: reason}
 	}
-	snapshot := d.pipeline.Acquire()
-	defer snapshot.Release()
 	event := host.Event{Trace: func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }}
 	return d.pipeline.Decide(ctx, snapshot, req, &event)
 }

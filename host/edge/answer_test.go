@@ -293,12 +293,12 @@ func TestSelfRequest(t *testing.T) {
 }
 
 func TestParseURL(t *testing.T) {
-	req, err := edge.ParseURL("GET", "https://App.example:8443/a%20b?c=d", http.Header{}, netip.MustParseAddr(client))
+	req, err := edge.ParseURL(&host.Snapshot{}, "GET", "https://App.example:8443/a%20b?c=d", http.Header{}, netip.MustParseAddr(client))
 	if err != nil || req.Host != "app.example" || req.Path != "/a b" || req.RawQuery != "c=d" || req.Scheme != "https" || req.Client.String() != client {
 		t.Errorf("%+v %v", req, err)
 	}
 	for _, url := range []string{"", "app.example/x", "https://app.example", "https://app.example?x=/y", "ftp://a/x", "https://a/../x"} {
-		if _, err := edge.ParseURL("GET", url, nil, netip.Addr{}); err == nil {
+		if _, err := edge.ParseURL(&host.Snapshot{}, "GET", url, nil, netip.Addr{}); err == nil {
 			t.Errorf("%s passes", url)
 		}
 	}

@@ -90,8 +90,8 @@ func (x *exchange) read(s *host.Snapshot, method, scheme, authority, uri string)
 	if err := fill(&x.request, method, scheme, authority, t); err != nil {
 		return err
 	}
-	if spoofed(x.request.Header, s.PluginHeaders) {
-		return refuse("identity_header", "a header spells an identity header in a way that the gateway would leave standing")
+	if err := refuseSpoofed(x.request.Header, s); err != nil {
+		return err
 	}
 	x.request.Client, err = clientAddr(s, x.request.Header, x.peer)
 	return err

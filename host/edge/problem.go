@@ -56,6 +56,11 @@ func Fail(w http.ResponseWriter, err error) {
 	Problem{Status: Status(kind), Reason: reason}.Write(w)
 }
 
+// NotAllowed answers 405; Allow must have been set.
+func NotAllowed(w http.ResponseWriter) {
+	Problem{Status: http.StatusMethodNotAllowed, Reason: "method_not_allowed"}.Write(w)
+}
+
 // Status returns the HTTP status of a kind; 503 for one that it does not know.
 func Status(k host.Kind) int {
 	switch k {

@@ -21,9 +21,10 @@ func SelfRequest(r *http.Request, s *host.Snapshot) (*host.Request, error) {
 	return req, direct(s, r, req, t, peer, peer.IsValid() && s.Trusts(peer))
 }
 
-// ParseURL reads a method and an absolute URL as a gateway would forward them,
-// for a request that comes from nowhere, such as that of a dry run.
-func ParseURL(method, url string, h http.Header, client netip.Addr) (*host.Request, error) {
+// ParseURL reads a method, an absolute URL and headers as a gateway would
+// forward them, and judges them as strictly, for a request that comes from
+// nowhere, such as that of a dry run. Errors are of kind BadRequest.
+func ParseURL(s *host.Snapshot, method, url string, h http.Header, client netip.Addr) (*host.Request, error) {
 	scheme, authority, uri, err := splitURL(url)
 	if err != nil {
 		return nil, err
@@ -36,7 +37,7 @@ func ParseURL(method, url string, h http.Header, client netip.Addr) (*host.Reque
 	if err := fill(req, method, scheme, authority, t); err != nil {
 		return nil, err
 	}
-	return req, nil
+	return req, refuseSpoofed(h, s)
 }
 
 // direct fills in req for a request whose target is its own: Host is its Host,

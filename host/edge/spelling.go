@@ -3,6 +3,8 @@ package edge
 import (
 	"net/http"
 	"strings"
+
+	"github.com/authhost/authhost/host"
 )
 
 // The identity headers, each on every 200.
@@ -19,6 +21,14 @@ const (
 
 var identityHeaders = [...]string{headerUser, headerUserID, headerRealm, headerRoles,
 	headerGroups, headerEmail, headerSessionID, headerCredential}
+
+// refuseSpoofed refuses a request that spoofs an identity header.
+func refuseSpoofed(h http.Header, s *host.Snapshot) error {
+	if spoofed(h, s.PluginHeaders) {
+		return refuse("identity_header", "a header spells an identity header in a way that the gateway would leave standing")
+	}
+	return nil
+}
 
 // spoofed says whether h has an identity header, or one that a plugin
 // declares, in a spelling that a gateway would leave standing beside ours and

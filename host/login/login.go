@@ -64,7 +64,9 @@ type Options struct {
 	Open func(r *http.Request) (Visit, error)
 	// Fail answers with an error's kind and public text.
 	Fail func(w http.ResponseWriter, err error)
-	Now  func() time.Time // nil: the system's clock
+	// NotAllowed answers 405, with Allow already set; nil: without a body.
+	NotAllowed func(w http.ResponseWriter)
+	Now        func() time.Time // nil: the system's clock
 }
 
 // Handlers serves the endpoints. Its methods may be called concurrently.
@@ -74,6 +76,9 @@ type Handlers struct{ o Options }
 func New(o Options) (*Handlers, error) {
 	if o.Open == nil || o.Fail == nil {
 		return nil, errors.New("login: Open and Fail must be set")
+	}
+	if o.NotAllowed == nil {
+		o.NotAllowed = func(w http.ResponseWriter) { w.WriteHeader(http.StatusMethodNotAllowed) }
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -89,8 +94,12 @@ func (h *Handlers) Login(w http.ResponseWriter, r *http.Request) { h.serve(w, r,
 // Logout is POST /v1/logout: 204 once every credential that was presented has
 // ended, with nothing to end too; 403 when a cookie comes from another site;
 // 503 while the cache does not acknowledge or a JWT cannot be judged. Then the
-// cookies stay, what could be ended has ended, and it may be repeated.
-func (h *Handlers) Logout(w http.ResponseWriter, r *http.Request) { h.serve(w, r, h.logout) }
+// cookies stay, what could be ended has ended, and it may be repeated. It is
+// carried through though the client has gone: a browser says goodbye and closes
+// its page.
+func (h *Handlers) Logout(w http.ResponseWriter, r *http.Request) {
+	h.serve(w, r.WithContext(context.WithoutCancel(r.Context())), h.logout)
+}
 
 // Refresh is POST /v1/refresh: the answer of a login, with a new token for the
 // session that the first credential present is of, whose deadlines stay; the
@@ -103,7 +112,7 @@ func (h *Handlers) serve(w http.ResponseWriter, r *http.Request, answer func(htt
 	w.Header().Set("Cache-Control", "no-store")
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		w.WriteHeader(http.StatusMethodNotAllowed)
+		h.o.NotAllowed(w)
 		return
 	}
 	v, err := h.o.Open(r)

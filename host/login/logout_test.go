@@ -1,6 +1,8 @@
 package login_test
 
 import (
+	"context"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -56,6 +58,19 @@ func TestLogout(t *testing.T) {
 				t.Errorf("revoked %q, want %q", got, c.revoked)
 			}
 		})
+	}
+}
+
+// A client that has gone meanwhile is logged out all the same.
+func TestLogoutOfWhoHasGone(t *testing.T) {
+	g := newRig(t)
+	ctx, leave := context.WithCancel(t.Context())
+	leave()
+	r := httptest.NewRequestWithContext(ctx, "POST", "https://app.example/v1/logout", nil)
+	r.Header.Set("Authorization", "Bearer "+alice)
+	g.server.ServeHTTP(httptest.NewRecorder(), r)
+	if _, live := g.live[alice]; live {
+		t.Error("the session still counts")
 	}
 }
 

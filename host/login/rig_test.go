@@ -167,9 +167,9 @@ func (g sessions) Create(_ context.Context, id *host.Identity) (string, time.Tim
 	return token, g.ends, nil
 }
 
-func (g sessions) End(_ context.Context, token string) (host.Validation, error) {
-	if g.down != nil {
-		return host.Validation{}, unavailable(g.down)
+func (g sessions) End(ctx context.Context, token string) (host.Validation, error) {
+	if err := errors.Join(g.down, ctx.Err()); err != nil {
+		return host.Validation{}, unavailable(err)
 	}
 	user, ok := g.live[token]
 	if !ok {

@@ -82,13 +82,19 @@ func (d *Driver) move(ctx context.Context, list int, member string, guess cache.
 			if err != nil || done.Succeeded {
 				return err
 			}
-			if from, err = decodeDue(done.Responses[0].GetResponseRange().Kvs); err != nil {
-				return err
-			}
+			stands := done.Responses[0].GetResponseRange().Kvs
 			if attempt > 0 {
 				if err := pause(ctx, attempt); err != nil {
 					return err
 				}
+				got, err := c.Get(ctx, key) // anew: who waits falls behind
+				if err != nil {
+					return err
+				}
+				stands = got.Kvs
+			}
+			if from, err = decodeDue(stands); err != nil {
+				return err
 			}
 		}
 	})
