@@ -6,7 +6,7 @@ func Decode(b []byte) (again []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return encode(r.Expires, r.all())
+	return encode(r.Expires, r.Fields.All())
 }
 
 // Encode writes a record.

@@ -1,21 +1,20 @@
 package etcd
 
 import (
-	"errors"
 	"fmt"
-	"maps"
 	"math"
-	"slices"
 
 	"github.com/fxamacker/cbor/v2"
+
+	"github.com/authhost/authhost/host/cache"
 )
 
 // record is the value of a slot's key, in CBOR.
 type record struct {
 	_       struct{} `cbor:",toarray"`
 	Version int
-	Expires int64    // milliseconds since 1970
-	Fields  [][]byte // name, value, name, value …
+	Expires int64 // milliseconds since 1970
+	Fields  cache.Packed
 }
 
 const recordVersion = 1
@@ -30,11 +29,7 @@ var records = func() cbor.DecMode {
 }()
 
 func encode(expires int64, fields map[string][]byte) ([]byte, error) {
-	r := record{Version: recordVersion, Expires: expires}
-	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		r.Fields = append(r.Fields, []byte(name), fields[name])
-	}
-	return cbor.Marshal(&r)
+	return cbor.Marshal(&record{Version: recordVersion, Expires: expires, Fields: cache.Pack(fields)})
 }
 
 // decode reads a record. Anything but what encode wrote of a slot with fields
@@ -44,30 +39,8 @@ func decode(b []byte) (*record, error) {
 	if err := records.Unmarshal(b, r); err != nil {
 		return nil, fmt.Errorf("the slot is damaged: %w", err)
 	}
-	switch {
-	case r.Version != recordVersion:
+	if r.Version != recordVersion {
 		return nil, fmt.Errorf("the slot is of version %d, which this program does not read", r.Version)
-	case len(r.Fields) == 0 || len(r.Fields)%2 != 0:
-		return nil, errors.New("the slot is damaged: its fields are not pairs")
-	case slices.ContainsFunc(r.Fields, func(f []byte) bool { return f == nil }): // CBOR null: never an absent value
-		return nil, errors.New("the slot is damaged: a field is null")
 	}
-	return r, nil
-}
-
-func (r *record) get(name string) []byte {
-	for i := 0; i < len(r.Fields); i += 2 {
-		if string(r.Fields[i]) == name {
-			return r.Fields[i+1]
-		}
-	}
-	return nil
-}
-
-func (r *record) all() map[string][]byte {
-	m := make(map[string][]byte, len(r.Fields)/2)
-	for i := 0; i < len(r.Fields); i += 2 {
-		m[string(r.Fields[i])] = r.Fields[i+1]
-	}
-	return m
+	return r, r.Fields.Check()
 }

@@ -55,7 +55,7 @@ func (d *Driver) Get(ctx context.Context, slot string, fields ...string) ([][]by
 		return nil, err
 	}
 	for i, name := range fields {
-		values[i] = r.get(name)
+		values[i] = r.Fields.Get(name)
 	}
 	return values, nil
 }
@@ -66,7 +66,7 @@ func (d *Driver) All(ctx context.Context, slot string) (map[string][]byte, error
 	if err != nil {
 		return nil, err
 	}
-	return r.all(), nil
+	return r.Fields.All(), nil
 }
 
 // Change implements cache.Driver.
@@ -111,7 +111,7 @@ func (d *Driver) update(ctx context.Context, what, slot string, expires time.Tim
 			if err != nil {
 				return err
 			}
-			fields := r.all()
+			fields := r.Fields.All()
 			wanted, changed, err := change(fields)
 			until := max(r.Expires, cache.Millis(expires))
 			if err != nil || !wanted || !changed && (until == r.Expires || len(fields) == 0) {

@@ -41,7 +41,7 @@ func (d *Driver) confirm(ctx context.Context, slot string, c *cache.Change) (hol
 	}
 	var fields map[string][]byte
 	if r != nil {
-		fields = r.all()
+		fields = r.Fields.All()
 	}
 	if !c.Holds(fields) {
 		return false, nil
@@ -84,7 +84,7 @@ func (d *Driver) update(ctx context.Context, slot string, until time.Time, chang
 	}
 	fields, expires := map[string][]byte{}, cache.Millis(until)
 	if r != nil {
-		fields, expires = r.all(), max(expires, r.Expires)
+		fields, expires = r.Fields.All(), max(expires, r.Expires)
 	}
 	holds, changed, err := change(fields)
 	if err != nil || !holds {

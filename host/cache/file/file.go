@@ -126,7 +126,7 @@ func (d *Driver) Get(ctx context.Context, slot string, fields ...string) ([][]by
 	values := make([][]byte, len(fields))
 	if r != nil {
 		for i, name := range fields {
-			values[i] = r.get(name)
+			values[i] = r.Fields.Get(name)
 		}
 	}
 	return values, nil
@@ -138,7 +138,7 @@ func (d *Driver) All(ctx context.Context, slot string) (map[string][]byte, error
 	if err != nil || r == nil {
 		return map[string][]byte{}, err
 	}
-	return r.all(), nil
+	return r.Fields.All(), nil
 }
 
 // Ping implements cache.Driver: it says whether the store is still there.

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"maps"
 	"math"
-	"slices"
 
 	"github.com/fxamacker/cbor/v2"
+
+	"github.com/authhost/authhost/host/cache"
 )
 
 // formatLine is the first line of a slot's file, whose body is a record in CBOR.
@@ -22,7 +22,7 @@ type record struct {
 	_       struct{}        `cbor:",toarray"`
 	Slot    cbor.ByteString // the key
 	Expires int64           // milliseconds since 1970
-	Fields  [][]byte        // name, value, name, value …
+	Fields  cache.Packed
 }
 
 // bodies decodes what encode wrote, however many fields that were.
@@ -34,30 +34,9 @@ var bodies = func() cbor.DecMode {
 	return mode
 }()
 
-func (r *record) get(name string) []byte {
-	for i := 0; i < len(r.Fields); i += 2 {
-		if string(r.Fields[i]) == name {
-			return r.Fields[i+1]
-		}
-	}
-	return nil
-}
-
-func (r *record) all() map[string][]byte {
-	m := make(map[string][]byte, len(r.Fields)/2)
-	for i := 0; i < len(r.Fields); i += 2 {
-		m[string(r.Fields[i])] = r.Fields[i+1]
-	}
-	return m
-}
-
 // encode returns the content of a slot's file.
 func encode(slot string, expires int64, fields map[string][]byte) ([]byte, error) {
-	r := record{Slot: cbor.ByteString(slot), Expires: expires}
-	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		r.Fields = append(r.Fields, []byte(name), fields[name])
-	}
-	body, err := cbor.Marshal(&r)
+	body, err := cbor.Marshal(&record{Slot: cbor.ByteString(slot), Expires: expires, Fields: cache.Pack(fields)})
 	if err != nil {
 		return nil, fmt.Errorf("encoding a slot: %w", err)
 	}
@@ -103,13 +82,5 @@ func decode(b []byte) (*record, error) {
 	if err := bodies.Unmarshal(body, r); err != nil {
 		return nil, fmt.Errorf("the slot is damaged: %w", err)
 	}
-	if len(r.Fields) == 0 || len(r.Fields)%2 != 0 {
-		return nil, errors.New("the slot is damaged: its fields are not pairs")
-	}
-	for i, f := range r.Fields {
-		if f == nil { // CBOR null: never an absent value
-			return nil, fmt.Errorf("the slot is damaged: item %d is null", i)
-		}
-	}
-	return r, nil
+	return r, r.Fields.Check()
 }
