@@ -35,11 +35,13 @@ var rooms = map[string][]string{
 	"host/edge":                 {"host"},
 	"host/login":                {"host"},
 	"host/plugin":               {"host", "abi"},
+	"host/plugin/cases":         {"host"},
+	"host/plugin/replay":        {"host"},
 	"host/plugin/wasmtest":      {},
 	"host/session":              {"host", "host/cache"},
 	"host/token":                {"host"},
 	"host/daemon": {"abi", "host", "host/admin", "host/audit", "host/cache", "host/cache/file", "host/cache/etcd", "host/cache/memory", "host/cache/near", "host/cache/redis",
-		"host/config", "host/credential", "host/edge", "host/login", "host/plugin", "host/session", "host/token"},
+		"host/config", "host/credential", "host/edge", "host/login", "host/plugin", "host/plugin/cases", "host/plugin/replay", "host/session", "host/token"},
 	"host/cache/redis/redistest": {},
 }
 

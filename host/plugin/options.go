@@ -39,6 +39,16 @@ type Metrics interface {
 	PluginError(plugin, hook string)
 }
 
+// Engine is what runs a plugin's code.
+type Engine uint8
+
+// The engines. The zero value is Compiler. Interpreter is many times slower
+// and has little in common with it: where the two disagree, one is wrong.
+const (
+	Compiler Engine = iota
+	Interpreter
+)
+
 // Options describe one version of a plugin. Name and Module are required.
 type Options struct {
 	Name    string
@@ -46,6 +56,7 @@ type Options struct {
 	Config  []byte   // JSON that configure is handed; may be empty
 	Headers []string // identity headers that the plugin may set
 	Limits  Limits
+	Engine  Engine
 
 	Cache   *Cache           // nil: compiled code is kept in memory and not shared
 	Logger  *slog.Logger     // nil: nothing is logged
