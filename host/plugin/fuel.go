@@ -33,6 +33,10 @@ const (
 	// code that misses the processor's caches at every step.
 	clockFactor = 10
 	leastClock  = time.Second
+
+	// slowness is how much longer the clock lets the interpreter take: there
+	// too it is fuel that ends a call, and the clock only a hang.
+	slowness = 64
 )
 
 const (
@@ -47,6 +51,7 @@ type tank struct {
 	rest     int64             // what it may be given besides
 	part     int64             // the size of the next part
 	limit    time.Duration
+	engine   Engine
 	filled   time.Time // when the last part was given; zero: none since the start
 	deadline time.Time // valid with filled
 	refills  int
@@ -96,7 +101,11 @@ func (t *tank) refill(have int64) int64 {
 func (t *tank) look() {
 	now := time.Now()
 	if t.filled.IsZero() {
-		t.deadline = now.Add(max(clockFactor*t.limit, leastClock))
+		wait := max(clockFactor*t.limit, leastClock)
+		if t.engine == Interpreter {
+			wait *= slowness
+		}
+		t.deadline = now.Add(wait)
 	} else if now.After(t.deadline) {
 		panic(errClock)
 	}

@@ -190,3 +190,16 @@ func TestFuelPartsAreBounded(t *testing.T) {
 		t.Errorf("%v after %d questions", err, tank.refills)
 	}
 }
+
+// The clock is patient with the slower engine, so that fuel ends its calls too.
+func TestClockOfAnEngine(t *testing.T) {
+	wait := func(e Engine) time.Duration {
+		tank := tank{engine: e}
+		tank.fill(time.Second)
+		tank.look()
+		return tank.deadline.Sub(tank.filled)
+	}
+	if c, i := wait(Compiler), wait(Interpreter); c != clockFactor*time.Second || i != slowness*c {
+		t.Errorf("%v for the compiler, %v for the interpreter", c, i)
+	}
+}

@@ -55,7 +55,7 @@ type instance struct {
 type instanceKey struct{}
 
 func newInstance(p *Plugin) *instance {
-	i := &instance{plugin: p}
+	i := &instance{plugin: p, tank: tank{engine: p.opts.Engine}}
 	i.ctx = context.WithValue(context.Background(), instanceKey{}, i)
 	return i
 }

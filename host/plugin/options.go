@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/tetratelabs/wazero"
 )
 
 // Defaults and bounds of [Limits], and the bound on a module's size.
@@ -43,11 +45,21 @@ type Metrics interface {
 type Engine uint8
 
 // The engines. The zero value is Compiler. Interpreter is many times slower
-// and has little in common with it: where the two disagree, one is wrong.
+// and shares little code with it: where the two disagree, one is wrong. Limits
+// are kept alike by both, but for the depth of the stack: Interpreter ends a
+// guest at 2,000 calls within one another.
 const (
 	Compiler Engine = iota
 	Interpreter
 )
+
+// config returns the engine's settings before any of a plugin's own.
+func (e Engine) config() wazero.RuntimeConfig {
+	if e == Interpreter {
+		return wazero.NewRuntimeConfigInterpreter()
+	}
+	return wazero.NewRuntimeConfigCompiler()
+}
 
 // Options describe one version of a plugin. Name and Module are required.
 type Options struct {
@@ -56,7 +68,7 @@ type Options struct {
 	Config  []byte   // JSON that configure is handed; may be empty
 	Headers []string // identity headers that the plugin may set
 	Limits  Limits
-	Engine  Engine
+	Engine  Engine // Compiler
 
 	Cache   *Cache           // nil: compiled code is kept in memory and not shared
 	Logger  *slog.Logger     // nil: nothing is logged

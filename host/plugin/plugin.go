@@ -111,7 +111,7 @@ func (p *Plugin) open(caller context.Context, module []byte) (step string, err e
 	if err := caller.Err(); err != nil {
 		return "compile", err
 	}
-	p.runtime = wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().
+	p.runtime = wazero.NewRuntimeWithConfig(ctx, p.opts.Engine.config().
 		WithCoreFeatures(features).
 		WithCompilationCache(p.opts.Cache.code).
 		WithMemoryLimitPages(memoryPages).

@@ -1,0 +1,69 @@
+package plugin_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/authhost/authhost/host"
+	"github.com/authhost/authhost/host/plugin"
+	. "github.com/authhost/authhost/host/plugin/wasmtest"
+)
+
+// The interpreter ends every attack as the compiler does, for the same reason.
+func TestAttackPlugin_on_the_interpreter(t *testing.T) {
+	for _, a := range attacks() {
+		t.Run(a.name, func(t *testing.T) {
+			t.Parallel()
+			p := load(t, plugin.Options{
+				Module: a.module().Encode(), Headers: []string{"X-Team"}, Engine: plugin.Interpreter,
+				Limits: plugin.Limits{Memory: 4 << 20, Time: attackTime, Instances: 1},
+			})
+			_, err := p.Authorize(t.Context(), cue())
+			fails(t, err, a.cause)
+			allows(t, p)
+		})
+	}
+}
+
+// Fuel ends a loop at the same turn on both engines, so what a guest can do
+// within its limit does not depend on the engine.
+func TestFuelIsTheSameOnBothEngines(t *testing.T) {
+	// Each turn draws a byte.
+	module := hook(base(randomImport), "on_authorize", onCue(Forever(Const32(dataAt), Const32(1), Call(0), Op(Drop)))).Encode()
+	turns := func(e plugin.Engine) (n int) {
+		p := load(t, plugin.Options{
+			Module: module, Engine: e, Rand: drawn{&n}, Limits: plugin.Limits{Time: 50 * time.Microsecond, Instances: 1},
+		})
+		_, err := p.Authorize(t.Context(), cue())
+		fails(t, err, "all its fuel is used")
+		return n
+	}
+	if compiled, interpreted := turns(plugin.Compiler), turns(plugin.Interpreter); compiled < 1000 || compiled != interpreted {
+		t.Errorf("%d turns on the compiler, %d on the interpreter", compiled, interpreted)
+	}
+}
+
+// drawn counts the bytes that are read from it.
+type drawn struct{ n *int }
+
+func (d drawn) Read(b []byte) (int, error) {
+	*d.n += len(b)
+	return len(b), nil
+}
+
+func TestGoGuestOnTheInterpreter(t *testing.T) {
+	p := loadGo(t, "roles", plugin.Options{Engine: plugin.Interpreter})
+	allows(t, p)
+	c := call()
+	c.Identity.Roles = nil
+	if o, err := p.Authorize(t.Context(), c); err != nil || o.Effect != host.Deny || o.Reason != "not an editor" {
+		t.Errorf("got %+v, %v", o, err)
+	}
+	p = loadGo(t, "panic", plugin.Options{Engine: plugin.Interpreter, Limits: plugin.Limits{Instances: 1}})
+	_, err := p.Authorize(t.Context(), call())
+	fails(t, err, "main.onAuthorize")
+
+	module, _ := goGuest()
+	refused(t, plugin.Options{Module: module, Config: []byte("refuse"), Engine: plugin.Interpreter}, "configure", "as told")
+	refused(t, plugin.Options{Module: module, Limits: plugin.Limits{Memory: 1 << 20}, Engine: plugin.Interpreter}, "compile", "memory")
+}
