@@ -1,6 +1,9 @@
 package host
 
-import "time"
+import (
+	"net/http"
+	"time"
+)
 
 // Effect is what one plugin said of a request.
 type Effect uint8
@@ -24,6 +27,25 @@ type Opinion struct {
 	Kind    Kind   // of a deny: Unauthenticated, Forbidden (also the zero value), NotFound, TooManyRequests
 	Reason  string // may be shown to the client
 	Headers []Header
+}
+
+// Status returns what the opinion comes to for the client: 200 for an allow,
+// 401, 403, 404 or 429 for a deny, 0 for abstain. It is for those who show or
+// compare opinions; what goes on the wire the edge decides.
+func (o Opinion) Status(anonymous bool) int {
+	switch {
+	case o.Effect == Allow:
+		return http.StatusOK
+	case o.Effect != Deny:
+		return 0
+	case o.Kind == NotFound:
+		return http.StatusNotFound
+	case o.Kind == TooManyRequests:
+		return http.StatusTooManyRequests
+	case o.Kind == Unauthenticated || anonymous:
+		return http.StatusUnauthorized
+	}
+	return http.StatusForbidden
 }
 
 // Choice is a plugin's answer to on_credential.

@@ -1,39 +1,49 @@
 package cases
 
 import (
-	"context"
+	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/authhost/authhost/host"
 )
 
-// Subject is a loaded plugin that is asked cases. *plugin.Plugin is one.
-//
-// Load a subject for its cases alone, with Now and Rand of this package and
-// one instance, and close it afterwards: what has drawn from Rand is
-// predictable, and must not serve.
-type Subject interface {
-	Hooks() []string
-	Host() host.Plugin
-}
-
-// Now is the clock that a subject is loaded with.
+// Now is the clock that a subject is loaded with, and of each case that has no
+// time of its own.
 func Now() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }
 
 // Rand returns what a subject draws random bytes from: always the same ones.
 // Each subject needs one of its own.
 func Rand() io.Reader { return rand.NewChaCha8([32]byte{}) }
 
-// Set is the cases of one file, in their order. It is immutable.
+// Set is the cases of one file. It is immutable.
 type Set struct {
-	file  string
-	cases []*Case
+	file   string
+	groups []*Group
 }
 
 // Len returns how many cases there are, at least one.
-func (s *Set) Len() int { return len(s.cases) }
+func (s *Set) Len() int {
+	n := 0
+	for _, g := range s.groups {
+		n += len(g.Cases)
+	}
+	return n
+}
+
+// Groups returns the cases by the configuration that they are for, in the
+// order of the file. The caller must not change them.
+func (s *Set) Groups() []*Group { return s.groups }
+
+// Group is the cases that one subject is asked.
+type Group struct {
+	Config []byte // JSON; nil: the configuration that the plugin's entry gives
+	Cases  []*Case
+}
 
 // Case is one request and what is expected of it.
 type Case struct {
@@ -42,7 +52,8 @@ type Case struct {
 	Line int    // where it begins in its file
 	Want Expect
 
-	call host.Call
+	call   host.Call
+	config []byte
 }
 
 // Expect is what a case expects; what is nil is not compared.
@@ -57,49 +68,61 @@ type Expect struct {
 // Outcome is what a plugin answered.
 type Outcome struct {
 	Decision  string
-	Status    int // 0: none, as of abstain
+	Status    int // that the client sees; 0: none, as of abstain
 	Reason    string
-	Headers   map[string]string // by canonical name; nil: none
+	Headers   map[string]string // by canonical name; never nil
 	Candidate int               // -1: none
 }
 
-// Difference is one field that is not as expected.
+// expect returns what to expect of another who is to answer the same.
+func (o Outcome) expect() Expect {
+	return Expect{o.Decision, &o.Status, &o.Reason, o.Headers, &o.Candidate}
+}
+
+// Difference is one field that is not as it should be.
 type Difference struct{ Field, Want, Got string }
 
-// String returns "field: want …, got …" in one line.
+// String returns "field: want …, got …", in one line.
 func (d Difference) String() string { return d.Field + ": want " + d.Want + ", got " + d.Got }
 
-// Result is what came of a case.
-type Result struct {
-	Case *Case
-	Got  Outcome      // zero with Err
-	Err  error        // why there is no answer; for operators: it may hold the guest's own text
-	Diff []Difference // a field each; empty if all is as expected
+// compare lists the fields that are not as expected.
+func (e Expect) compare(o Outcome) []Difference {
+	var list []Difference
+	add := func(field, want, got string) {
+		if want != got {
+			list = append(list, Difference{field, want, got})
+		}
+	}
+	add("decision", e.Decision, o.Decision)
+	if e.Candidate != nil {
+		add("candidate", number(*e.Candidate, -1), number(o.Candidate, -1))
+	}
+	if e.Status != nil {
+		add("status", number(*e.Status, 0), number(o.Status, 0))
+	}
+	if e.Reason != nil {
+		add("reason", fmt.Sprintf("%q", *e.Reason), fmt.Sprintf("%q", o.Reason))
+	}
+	if e.Headers != nil {
+		both := maps.Clone(e.Headers)
+		maps.Copy(both, o.Headers)
+		for _, name := range slices.Sorted(maps.Keys(both)) {
+			add("headers."+name, header(e.Headers, name), header(o.Headers, name))
+		}
+	}
+	return list
 }
 
-// OK says whether all was as expected.
-func (r *Result) OK() bool { return r.Err == nil && len(r.Diff) == 0 }
-
-// Run asks the subject each case, in order and one at a time.
-func (s *Set) Run(ctx context.Context, subject Subject) []Result { return nil }
-
-// Check runs all cases on both engines. An error is Failures: what was not as
-// expected, and where the engines do not agree.
-func (s *Set) Check(ctx context.Context, compiled, interpreted Subject) error { return nil }
-
-// Failure is one thing that a case found wrong.
-type Failure struct {
-	File string
-	Line int    // where the case begins
-	Case string // its name
-	Text string // "reason: want …, got …", or why there was no answer
+func number(n, none int) string {
+	if n == none {
+		return "none"
+	}
+	return strconv.Itoa(n)
 }
 
-// Error returns everything in one line: `file:line: case "name": text`.
-func (f *Failure) Error() string { return f.Text }
-
-// Failures is everything that a check found, in the order of the cases.
-type Failures []*Failure
-
-// Error returns one failure a line.
-func (fs Failures) Error() string { return "" }
+func header(all map[string]string, name string) string {
+	if v, ok := all[name]; ok {
+		return fmt.Sprintf("%q", v)
+	}
+	return "none"
+}

@@ -1,0 +1,99 @@
+package cases
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/authhost/authhost/host"
+)
+
+// Subject is a loaded plugin that is asked cases. *plugin.Plugin is one.
+//
+// A subject is loaded for its cases alone, with Now and Rand of this package
+// and one instance: what has drawn from Rand is predictable, and must not
+// serve.
+type Subject interface {
+	Hooks() []string
+	Host() host.Plugin
+	Close(ctx context.Context) error
+}
+
+// Result is what came of a case.
+type Result struct {
+	Case *Case
+	Got  Outcome      // zero with Err
+	Err  error        // why there is no answer; for operators: it may hold the guest's own text
+	Diff []Difference // a field each; empty if all is as expected
+}
+
+// OK says whether all was as expected.
+func (r *Result) OK() bool { return r.Err == nil && len(r.Diff) == 0 }
+
+// Run asks a subject that has the group's configuration each case, in order
+// and one at a time.
+func (g *Group) Run(ctx context.Context, subject Subject) []Result {
+	results := make([]Result, len(g.Cases))
+	for i, c := range g.Cases {
+		results[i] = c.run(ctx, subject)
+	}
+	return results
+}
+
+func (c *Case) run(ctx context.Context, subject Subject) Result {
+	r := Result{Case: c}
+	if r.Err = ctx.Err(); r.Err == nil {
+		r.Got, r.Err = c.ask(ctx, subject)
+	}
+	if r.Err == nil {
+		r.Diff = c.Want.compare(r.Got)
+	}
+	return r
+}
+
+// ask puts a case to the hook that it is for.
+func (c *Case) ask(ctx context.Context, subject Subject) (Outcome, error) {
+	p, call := subject.Host(), c.call
+	switch {
+	case c.Hook == onAuthorize && p.Authorizer != nil:
+		o, err := p.Authorizer.Authorize(ctx, &call)
+		if err != nil {
+			return Outcome{}, err
+		}
+		return authorized(o, call.Identity == nil), nil
+	case c.Hook == onCredential && p.Chooser != nil:
+		o, err := p.Chooser.Choose(ctx, &call)
+		if err != nil {
+			return Outcome{}, err
+		}
+		return chosen(o, call.Candidates)
+	}
+	return Outcome{}, fmt.Errorf("the plugin has no %s; it has %s", c.Hook, strings.Join(subject.Hooks(), ", "))
+}
+
+func authorized(o host.Opinion, anonymous bool) Outcome {
+	out := Outcome{
+		Decision: o.Effect.String(), Status: o.Status(anonymous), Reason: o.Reason,
+		Headers: map[string]string{}, Candidate: -1,
+	}
+	for _, h := range o.Headers {
+		out.Headers[h.Name] = h.Value
+	}
+	return out
+}
+
+func chosen(o host.Choice, all []host.Candidate) (Outcome, error) {
+	out := Outcome{Reason: o.Reason, Candidate: -1, Headers: map[string]string{}}
+	switch o.Effect {
+	case host.Allow:
+		if o.Candidate < 0 || o.Candidate >= len(all) || all[o.Candidate].Verdict != host.Untried {
+			return Outcome{}, fmt.Errorf("%s chose candidate %d, which cannot be tried", onCredential, o.Candidate)
+		}
+		out.Decision, out.Candidate = "next", o.Candidate
+	case host.Deny:
+		out.Decision = "stop"
+	default:
+		out.Decision = "abstain"
+	}
+	return out, nil
+}
