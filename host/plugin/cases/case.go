@@ -30,10 +30,15 @@ const (
 	onCredential = "on_credential"
 )
 
-// readCase reads one case. With problems noted, it is not fit to be run.
-func readCase(v value) *Case {
+// readCase reads one case; names are the lines of those before it. With
+// problems noted, it is not fit to be run.
+func readCase(v value, names map[string]int) *Case {
 	f := v.fields("name", "hook", "config", "time", "request", "identity", "candidates", "kv", "expect")
 	c := &Case{Name: f["name"].need(), Hook: readHook(f["hook"]), Line: v.line}
+	if first := names[c.Name]; first > 0 {
+		f["name"].fail("%.80q is the name of the case in line %d too", c.Name, first)
+	}
+	names[c.Name] = c.Line
 	if f["config"].there() {
 		c.config = f["config"].json()
 	}
@@ -114,7 +119,12 @@ func readURL(f map[string]value, r *host.Request) {
 		}
 	} else {
 		at = f["path"]
-		text = f["scheme"].or("https") + "://" + f["host"].or(defaultHost) + at.need()
+		place, path := f["host"].or(defaultHost), at.need()
+		if path != "" && path[0] != '/' || strings.Contains(path, "?") || strings.ContainsAny(place, "/?") {
+			at.fail("host is a name alone, path begins with / and has no query")
+			return
+		}
+		text = f["scheme"].or("https") + "://" + place + path
 		if f["query"].there() {
 			text += "?" + f["query"].text()
 		}
@@ -196,9 +206,10 @@ func readCredential(f map[string]value) host.Credential {
 	if !f["source"].there() {
 		f["source"].fail("is required")
 	}
-	if c.Source == host.FromHeader {
+	switch c.Source {
+	case host.FromHeader:
 		c.Name = textproto.CanonicalMIMEHeaderKey(f["name"].or("Authorization"))
-	} else {
+	case host.FromCookie, host.FromQuery:
 		c.Name = f["name"].need()
 	}
 	return c

@@ -67,12 +67,7 @@ func (r *reader) cases(root *yaml.Node) []*Case {
 	var list []*Case
 	names := map[string]int{}
 	for _, v := range (value{r, root, "", root.Line}).items() {
-		c := readCase(v)
-		list = append(list, c)
-		if first := names[c.Name]; first > 0 && c.Name != "" {
-			v.fail("name: %q is the name of the case in line %d too", c.Name, first)
-		}
-		names[c.Name] = c.Line
+		list = append(list, readCase(v, names))
 	}
 	if len(list) == 0 && len(r.problems) == 0 {
 		r.note(root.Line, "", "holds no case; a plugin without cases has no such file")

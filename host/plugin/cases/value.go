@@ -25,10 +25,13 @@ type reader struct {
 	nodes    int // looked at so far
 }
 
+// maxProblems is how many are named of one file.
+const maxProblems = 100
+
 // note adds a problem; what follows from one that the key has already is not
 // worth saying.
 func (r *reader) note(line int, key, format string, args ...any) {
-	if slices.ContainsFunc(r.problems, func(p *Problem) bool { return p.Line == line && p.Key == key }) {
+	if len(r.problems) == maxProblems || slices.ContainsFunc(r.problems, func(p *Problem) bool { return p.Line == line && p.Key == key }) {
 		return
 	}
 	r.problems = append(r.problems, &Problem{File: r.file, Line: line, Key: key, Text: fmt.Sprintf(format, args...)})

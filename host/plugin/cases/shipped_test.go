@@ -1,0 +1,119 @@
+package cases_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/authhost/authhost/host/plugin"
+	"github.com/authhost/authhost/host/plugin/cases"
+)
+
+// The cases that ship hold for the modules that ship, on both engines.
+func TestShippedCases(t *testing.T) {
+	for _, name := range []string{"rbac-gitops", "cookie-fallback"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			set, module := shipped(t, name)
+			if err := set.Check(t.Context(), loader(module)); err != nil {
+				t.Error(err)
+			}
+			if set.Len() < 5 || len(set.Groups()) < 2 {
+				t.Errorf("%d cases in %d groups", set.Len(), len(set.Groups()))
+			}
+		})
+	}
+}
+
+// A module that answers otherwise is found out, by case and field, on the
+// compiled engine and on the other one.
+func TestAnotherAnswerIsFoundOut(t *testing.T) {
+	_, module := shipped(t, "rbac-gitops")
+	set, err := cases.Parse("mine.yaml", []byte(strings.ReplaceAll(`
+- name: "an editor syncs"
+  hook: on_authorize
+  config: {rules: [{path: /sync, role: ROLE}]}
+  request: {path: /sync}
+  identity: {roles: [editor]}
+  expect: {decision: allow, status: 200, reason: "rules[0]: editor", headers: {X-Team: ops}}
+- name: "it never is asked"
+  hook: on_credential
+  config: {rules: [{path: /sync, role: ROLE}]}
+  request: {path: /sync}
+  candidates: [{source: header}]
+  expect: {decision: abstain}
+- name: "its configuration is wrong"
+  hook: on_authorize
+  config: {}
+  request: {path: /sync}
+  expect: {decision: abstain}
+`, "ROLE", "admin")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = set.Check(t.Context(), loader(module))
+	want := `mine.yaml:2: case "an editor syncs": decision: want allow, got deny
+mine.yaml:2: case "an editor syncs": status: want 200, got 403
+mine.yaml:2: case "an editor syncs": reason: want "rules[0]: editor", got "rules[0] needs admin"
+mine.yaml:2: case "an editor syncs": headers.X-Team: want "ops", got none
+mine.yaml:8: case "it never is asked": no answer: the plugin has no on_credential; it has configure, on_authorize
+mine.yaml:14: case "its configuration is wrong": the plugin does not load: plugin guest: configure: rules is empty: nothing would be guarded`
+	if failures, ok := errors.AsType[cases.Failures](err); !ok || len(failures) != 6 || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+}
+
+// shipped returns a plugin's cases and its module, built from source. Its
+// sources are read first: go test then knows that its result depends on them.
+func shipped(t *testing.T, name string) (*cases.Set, []byte) {
+	t.Helper()
+	const root = "../../../plugins"
+	for _, pattern := range []string{name + "/*.go", "internal/*/*.go", "../sdk/*.go", "../sdk/*/*.go", "../sdk/*/*/*.go"} {
+		files, _ := filepath.Glob(filepath.Join(root, pattern))
+		for _, file := range files {
+			if _, err := os.ReadFile(file); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	file := filepath.Join(root, name, name+".cases.yaml")
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := cases.Parse(file, content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(t.TempDir(), name+".wasm")
+	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-o", out, "./"+name)
+	cmd.Dir, cmd.Env = root, append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	module, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set, module
+}
+
+// loader loads a module as a reload is to do for its cases.
+func loader(module []byte) cases.Loader {
+	return func(ctx context.Context, config []byte, interpreted bool) (cases.Subject, error) {
+		o := plugin.Options{Name: "guest", Module: module, Config: config, Headers: []string{"X-Team"}, Limits: plugin.Limits{Instances: 1},
+			Now: cases.Now, Rand: cases.Rand()}
+		if interpreted {
+			o.Engine = plugin.Interpreter
+		}
+		p, err := plugin.Load(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		return p, nil
+	}
+}
