@@ -5,7 +5,6 @@ import (
 	"math"
 	"net/textproto"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -15,12 +14,6 @@ import (
 
 // maxName bounds, in bytes, the name of what get is asked for.
 const maxName = 1024
-
-// hiddenHeaders may hold a credential's value whatever the configuration says.
-var hiddenHeaders = []string{
-	"Authorization", "Proxy-Authorization", "Cookie",
-	"X-Forwarded-Uri", "X-Original-Url", "X-Original-Uri", "X-Envoy-Original-Path", "X-Rewrite-Url",
-}
 
 // lookup finds what get was asked for. What is not there and what a plugin
 // may not see look the same.
@@ -50,31 +43,16 @@ func (i *instance) lookup(kind abi.Kind, name string, index uint32) ([]byte, boo
 		}
 		return claim(c.Identity.Claims, name)
 	}
-	if !ok || secret(c, s) {
+	if !ok || c.Secret(s) {
 		return nil, false
 	}
 	i.scratch = append(i.scratch[:0], s...)
 	return i.scratch, true
 }
 
-// names says whether a credential of the request has that source and name.
-func names(c *host.Call, source host.Source, name string) bool {
-	return slices.ContainsFunc(c.Found, func(f host.Credential) bool {
-		return f.Source == source && strings.EqualFold(f.Name, name)
-	})
-}
-
-// secret says whether s holds the value of a credential: a copy of it in a
-// place that nobody configured is not for plugins either.
-func secret(c *host.Call, s string) bool {
-	return slices.ContainsFunc(c.Found, func(f host.Credential) bool {
-		return f.Value != "" && strings.Contains(s, f.Value)
-	})
-}
-
 func header(c *host.Call, name string, index uint32) (string, bool) {
 	name = textproto.CanonicalMIMEHeaderKey(name)
-	if slices.Contains(hiddenHeaders, name) || names(c, host.FromHeader, name) {
+	if c.Hides(host.FromHeader, name) {
 		return "", false
 	}
 	values := c.Request.Header[name]
@@ -87,7 +65,7 @@ func header(c *host.Call, name string, index uint32) (string, bool) {
 // cookie reads the Cookie headers as RFC 6265, section 4.2.1, writes them;
 // quotes around a value are part of it.
 func cookie(c *host.Call, name string, index uint32) (string, bool) {
-	if names(c, host.FromCookie, name) {
+	if c.Hides(host.FromCookie, name) {
 		return "", false
 	}
 	for _, line := range c.Request.Header["Cookie"] {
@@ -108,7 +86,7 @@ func cookie(c *host.Call, name string, index uint32) (string, bool) {
 // query reads a parameter of the query, from which credentials were struck
 // out. A pair with a broken escape is passed over.
 func query(c *host.Call, name string, index uint32) (string, bool) {
-	if names(c, host.FromQuery, name) {
+	if c.Hides(host.FromQuery, name) {
 		return "", false
 	}
 	for pair := range strings.SplitSeq(c.Query, "&") {
