@@ -13,26 +13,43 @@ import (
 	"github.com/authhost/authhost/host/plugin/cases"
 )
 
+// What compiling costs is most of these tests, so they share modules and code.
+func TestCompiledGuests(t *testing.T) {
+	cache, err := plugin.NewCache(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	rbac := loader(build(t, "rbac-gitops"), cache)
+	t.Run("rbac-gitops", func(t *testing.T) { holds(t, "rbac-gitops", rbac) })
+	t.Run("another answer", func(t *testing.T) { anotherAnswer(t, rbac) })
+	t.Run("cookie-fallback", func(t *testing.T) { holds(t, "cookie-fallback", loader(build(t, "cookie-fallback"), cache)) })
+	if err := cache.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // The cases that ship hold for the modules that ship, on both engines.
-func TestShippedCases(t *testing.T) {
-	for _, name := range []string{"rbac-gitops", "cookie-fallback"} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			set, module := shipped(t, name)
-			if err := set.Check(t.Context(), loader(module)); err != nil {
-				t.Error(err)
-			}
-			if set.Len() < 5 || len(set.Groups()) < 2 {
-				t.Errorf("%d cases in %d groups", set.Len(), len(set.Groups()))
-			}
-		})
+func holds(t *testing.T, name string, load cases.Loader) {
+	file := filepath.Join(plugins, name, name+".cases.yaml")
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := cases.Parse(file, content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := set.Check(t.Context(), load); err != nil {
+		t.Error(err)
+	}
+	if set.Len() < 5 || len(set.Groups()) < 2 {
+		t.Errorf("%d cases in %d groups", set.Len(), len(set.Groups()))
 	}
 }
 
 // A module that answers otherwise is found out, by case and field, on the
 // compiled engine and on the other one.
-func TestAnotherAnswerIsFoundOut(t *testing.T) {
-	_, module := shipped(t, "rbac-gitops")
+func anotherAnswer(t *testing.T, load cases.Loader) {
 	set, err := cases.Parse("mine.yaml", []byte(strings.ReplaceAll(`
 - name: "an editor syncs"
   hook: on_authorize
@@ -55,7 +72,7 @@ func TestAnotherAnswerIsFoundOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = set.Check(t.Context(), loader(module))
+	err = set.Check(t.Context(), load)
 	want := `mine.yaml:2: case "an editor syncs": decision: want allow, got deny
 mine.yaml:2: case "an editor syncs": status: want 200, got 403
 mine.yaml:2: case "an editor syncs": reason: want "rules[0]: editor", got "rules[0] needs admin"
@@ -67,31 +84,23 @@ mine.yaml:14: case "its configuration is wrong": the plugin does not load: plugi
 	}
 }
 
-// shipped returns a plugin's cases and its module, built from source. Its
-// sources are read first: go test then knows that its result depends on them.
-func shipped(t *testing.T, name string) (*cases.Set, []byte) {
+const plugins = "../../../plugins"
+
+// build returns a plugin's module, built from source. Its sources are read
+// first: go test then knows that its result depends on them.
+func build(t *testing.T, name string) []byte {
 	t.Helper()
-	const root = "../../../plugins"
 	for _, pattern := range []string{name + "/*.go", "internal/*/*.go", "../sdk/*.go", "../sdk/*/*.go", "../sdk/*/*/*.go"} {
-		files, _ := filepath.Glob(filepath.Join(root, pattern))
+		files, _ := filepath.Glob(filepath.Join(plugins, pattern))
 		for _, file := range files {
 			if _, err := os.ReadFile(file); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	file := filepath.Join(root, name, name+".cases.yaml")
-	content, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	set, err := cases.Parse(file, content)
-	if err != nil {
-		t.Fatal(err)
-	}
 	out := filepath.Join(t.TempDir(), name+".wasm")
 	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-o", out, "./"+name)
-	cmd.Dir, cmd.Env = root, append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
+	cmd.Dir, cmd.Env = plugins, append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, text)
 	}
@@ -99,14 +108,14 @@ func shipped(t *testing.T, name string) (*cases.Set, []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return set, module
+	return module
 }
 
 // loader loads a module as a reload is to do for its cases.
-func loader(module []byte) cases.Loader {
+func loader(module []byte, cache *plugin.Cache) cases.Loader {
 	return func(ctx context.Context, config []byte, interpreted bool) (cases.Subject, error) {
 		o := plugin.Options{Name: "guest", Module: module, Config: config, Headers: []string{"X-Team"}, Limits: plugin.Limits{Instances: 1},
-			Now: cases.Now, Rand: cases.Rand()}
+			Cache: cache, Now: cases.Now, Rand: cases.Rand()}
 		if interpreted {
 			o.Engine = plugin.Interpreter
 		}
