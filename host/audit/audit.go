@@ -69,6 +69,18 @@ func (a *Audit) PluginError(plugin, hook string) {
 	}
 }
 
+// PluginBreaker records that a plugin's hook is no longer asked, or is again.
+func (a *Audit) PluginBreaker(plugin, hook string, open bool) {
+	if a.metrics == nil {
+		return
+	}
+	if gauge := a.metrics.plugins.get(pluginKey{plugin, hook}).open; open {
+		gauge.Inc()
+	} else {
+		gauge.Dec()
+	}
+}
+
 // Near counts what becomes of reads through the near-cache. The zero Near
 // counts nothing.
 type Near struct{ hit, miss, invalidated, emptied prometheus.Counter }

@@ -54,6 +54,7 @@ type (
 	pluginSeries struct {
 		errors   prometheus.Counter
 		duration prometheus.Observer
+		open     prometheus.Gauge
 	}
 	reloadSeries struct {
 		ok, failed prometheus.Counter
@@ -103,8 +104,9 @@ func newMetrics(o Options) *metrics {
 
 	pluginErrors := counter("authhost_plugin_errors_total", "Calls of a plugin that failed.", "plugin", "hook")
 	pluginCalls := histogram("authhost_plugin_call_duration_seconds", "Time that calls of a plugin took.", pluginBuckets, "plugin", "hook")
+	pluginOpen := gauge("authhost_plugin_breaker_open", "Versions of a plugin of which the hook is not asked, for it failed whoever asked; else 0.", "plugin", "hook")
 	m.plugins.make = func(k pluginKey) *pluginSeries {
-		return &pluginSeries{pluginErrors.WithLabelValues(k.plugin, k.hook), pluginCalls.WithLabelValues(k.plugin, k.hook)}
+		return &pluginSeries{pluginErrors.WithLabelValues(k.plugin, k.hook), pluginCalls.WithLabelValues(k.plugin, k.hook), pluginOpen.WithLabelValues(k.plugin, k.hook)}
 	}
 
 	reloads := counter("authhost_reloads_total", "Reloads of the configuration and of plugins.", "target", "result")

@@ -64,8 +64,13 @@ func denyKind(status int) host.Kind {
 // ask borrows an instance for one call, judges the answer and counts what
 // came of it.
 func (p *Plugin) ask(ctx context.Context, hook abi.Hook, c *host.Call) (a abi.Answer, headers []host.Header, err error) {
+	trial, ok := p.breakers[hook].enter(c, p.opts.Now)
+	if !ok {
+		return a, nil, p.unanswered(hook, errOpen)
+	}
 	i, err := p.acquire(ctx)
 	if err != nil {
+		p.tripped(hook, trial, c, err)
 		return a, nil, p.failed(hook, err)
 	}
 	m := p.opts.Metrics
@@ -81,8 +86,10 @@ func (p *Plugin) ask(ctx context.Context, hook abi.Hook, c *host.Call) (a abi.An
 	}
 	p.release(i, err == nil)
 	if err != nil {
+		p.tripped(hook, trial, c, err)
 		return abi.Answer{}, nil, p.failed(hook, err)
 	}
+	p.mended(hook)
 	return a, headers, nil
 }
 
@@ -100,9 +107,14 @@ func (p *Plugin) judge(hook abi.Hook, a abi.Answer, c *host.Call) ([]host.Header
 
 // failed counts and logs a call that has no answer, and makes its error.
 func (p *Plugin) failed(hook abi.Hook, cause error) error {
+	p.say(&p.failures, slog.LevelError, "plugin failed", slog.String("hook", hook.String()), slog.String("error", cause.Error()))
+	return p.unanswered(hook, cause)
+}
+
+// unanswered counts a call that has no answer, and makes its error.
+func (p *Plugin) unanswered(hook abi.Hook, cause error) error {
 	if m := p.opts.Metrics; m != nil {
 		m.PluginError(p.opts.Name, hook.String())
 	}
-	p.say(&p.failures, slog.LevelError, "plugin failed", slog.String("hook", hook.String()), slog.String("error", cause.Error()))
 	return &host.Error{Kind: host.Unavailable, Public: "plugin " + p.opts.Name + " failed", Cause: cause}
 }

@@ -234,13 +234,14 @@ func TestAttackPlugin_start(t *testing.T) {
 	}
 }
 
-// An instance that cannot be made again fails one call, not the pool.
+// An instance that cannot be made again fails one call, not the pool; a spare
+// that cannot fails none.
 func TestAttackPlugin_failed_restart(t *testing.T) {
 	// configure returns a random byte as its code.
 	m := with(base(randomImport), Func{Export: "configure", Params: hookParams, Results: hookResults,
 		Body: Join(Const32(dataAt), Const32(1), Call(0), Op(Drop), Const32(dataAt), Op(0x2d, 0, 0, ExtendU))})
 	p := load(t, plugin.Options{
-		Module: hook(m, "on_authorize", onCue(Op(Unreachable))).Encode(), Rand: strings.NewReader("\x00\x02\x00"), Limits: plugin.Limits{Instances: 1},
+		Module: hook(m, "on_authorize", onCue(Op(Unreachable))).Encode(), Rand: strings.NewReader("\x00\x02\x02\x00"), Limits: plugin.Limits{Instances: 1},
 	})
 	_, err := p.Authorize(t.Context(), cue())
 	fails(t, err, "unreachable")

@@ -238,9 +238,12 @@ func (l *logs) String() string {
 type counts struct {
 	mu            sync.Mutex
 	calls, errors map[string]int
+	open          map[string]int
 }
 
-func newCounts() *counts { return &counts{calls: map[string]int{}, errors: map[string]int{}} }
+func newCounts() *counts {
+	return &counts{calls: map[string]int{}, errors: map[string]int{}, open: map[string]int{}}
+}
 
 func (c *counts) PluginCall(plugin, hook string, _ time.Duration) {
 	c.mu.Lock()
@@ -252,4 +255,14 @@ func (c *counts) PluginError(plugin, hook string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.errors[plugin+" "+hook]++
+}
+
+func (c *counts) PluginBreaker(plugin, hook string, open bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if open {
+		c.open[plugin+" "+hook]++
+	} else {
+		c.open[plugin+" "+hook]--
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/authhost/authhost/abi"
 	"github.com/authhost/authhost/host"
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
 )
 
 // maxTrace bounds, in bytes, what is kept of the engine's account of a trap.
@@ -30,12 +32,17 @@ type instance struct {
 	killed atomic.Bool
 	tank   tank
 
-	module api.Module
-	memory api.Memory
-	buffer uint32 // where frames and answers go
-	length uint32
-	funcs  [abi.OnAuthorize + 1]api.Function
-	stack  [1]uint64
+	module  api.Module
+	memory  api.Memory
+	linear  linear              // what memory is made of
+	globals []api.MutableGlobal // the exposed ones, see image
+	buffer  uint32              // where frames and answers go
+	length  uint32
+	funcs   [abi.OnAuthorize + 1]api.Function
+	stack   [1]uint64
+	printed [2]lineWriter // standard output and error
+	calls   int           // that were answered
+	high    uint32        // size of the memory past which it is replaced
 
 	hook    abi.Hook   // being asked, else 0
 	call    *host.Call // being asked about, else nil
@@ -55,8 +62,9 @@ type instance struct {
 type instanceKey struct{}
 
 func newInstance(p *Plugin) *instance {
-	i := &instance{plugin: p, tank: tank{engine: p.opts.Engine}}
-	i.ctx = context.WithValue(context.Background(), instanceKey{}, i)
+	i := &instance{plugin: p, tank: tank{engine: p.opts.Engine}, linear: linear{ledger: &p.ledger}}
+	i.printed = [2]lineWriter{{instance: i, level: slog.LevelInfo}, {instance: i, level: slog.LevelWarn}}
+	i.ctx = context.WithValue(experimental.WithMemoryAllocator(context.Background(), &i.linear), instanceKey{}, i)
 	return i
 }
 
@@ -67,6 +75,7 @@ func (i *instance) close() {
 	if i.module != nil {
 		_ = i.module.Close(context.Background())
 	}
+	i.linear.Free() // the engine does not, where a start failed
 }
 
 // contain turns a panic of the host into an error.
@@ -76,7 +85,8 @@ func contain(err *error) {
 	}
 }
 
-// start makes the module's instance, finds its buffer and configures it.
+// start makes the module's instance, finds its buffer and configures it; or
+// makes it what the plugin's image shows, if there is one.
 func (i *instance) start() (err error) {
 	defer contain(&err)
 	i.tick(i.plugin.opts.Now())
@@ -84,9 +94,16 @@ func (i *instance) start() (err error) {
 	if err := i.instantiate(); err != nil {
 		return err
 	}
+	if m := i.plugin.image; m != nil {
+		return i.become(m)
+	}
+	if err := i.initialize(); err != nil {
+		return err
+	}
 	if err := i.configure(); err != nil {
 		return &refusal{err}
 	}
+	i.high = max(i.memory.Size(), uint32(i.plugin.opts.Limits.Memory/4*highQuarters))
 	return nil
 }
 
@@ -100,6 +117,15 @@ func (i *instance) instantiate() error {
 	if i.memory = i.module.ExportedMemory(memoryExport); i.memory == nil {
 		return fmt.Errorf("no memory")
 	}
+	for _, h := range p.hooks {
+		i.funcs[h] = i.module.ExportedFunction(h.String())
+	}
+	i.exposedGlobals()
+	return nil
+}
+
+// initialize runs _initialize and finds the buffer.
+func (i *instance) initialize() error {
 	if init := i.module.ExportedFunction(initializeExport); init != nil {
 		if err := init.CallWithStack(i.ctx, nil); err != nil {
 			return trap(initializeExport, err)
@@ -114,9 +140,6 @@ func (i *instance) instantiate() error {
 	}
 	if _, ok := i.memory.Read(i.buffer, i.length); !ok {
 		return fmt.Errorf("%s offers %d bytes at %d, which is not within memory", abi.BufferExport, i.length, i.buffer)
-	}
-	for _, h := range p.hooks {
-		i.funcs[h] = i.module.ExportedFunction(h.String())
 	}
 	return nil
 }
@@ -172,9 +195,25 @@ func (i *instance) exchange(hook abi.Hook, c *host.Call) (abi.Answer, error) {
 	return abi.ParseAnswer(hook, code, view)
 }
 
+// reusable readies an instance that has answered for the next call, and says
+// whether there may be one.
+func (i *instance) reusable() bool {
+	p := i.plugin
+	if i.calls++; i.calls >= p.opts.Limits.Calls {
+		return false
+	}
+	if p.opts.Isolated {
+		return p.image != nil && i.restore(p.image)
+	}
+	return i.memory.Size() <= i.high
+}
+
 // leave forgets the call. Room for a frame of usual size is kept.
 func (i *instance) leave() {
 	i.hook, i.call = 0, nil
+	for n := range i.printed {
+		i.printed[n].flush()
+	}
 	if len(i.whole) > 1<<20 {
 		i.whole = nil
 	}

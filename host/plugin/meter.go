@@ -3,6 +3,7 @@ package plugin
 import (
 	"encoding/binary"
 	"fmt"
+	"strings"
 )
 
 // Names that a metered module has and a guest may not.
@@ -237,8 +238,8 @@ func (m *meter) exportItem(out []byte, r *reader) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if string(name) == fuelExport {
-		return nil, fmt.Errorf("export %q is the host's", fuelExport)
+	if strings.HasPrefix(string(name), meterModule) {
+		return nil, fmt.Errorf("export %q is the host's", name)
 	}
 	kind, err := r.byte()
 	if err != nil {

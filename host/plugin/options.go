@@ -17,6 +17,7 @@ const (
 	DefaultMemory = 32 << 20              // bytes
 	MaxMemory     = 2 << 30               // bytes
 	DefaultTime   = 50 * time.Millisecond // of one call
+	DefaultCalls  = 100_000               // of one instance
 	MaxModule     = 64 << 20              // bytes
 
 	pageSize = 64 << 10
@@ -26,19 +27,26 @@ const (
 	minStart    = time.Second
 	// maxWait is how long a call waits for a free instance.
 	maxWait = time.Second
+	// An instance whose memory is beyond so many quarters of its limit, and
+	// grew in use, is replaced: it would soon fail a call.
+	highQuarters = 3
 )
 
 // Limits bound what a plugin may use. A zero field means its default.
 type Limits struct {
 	Memory    int64         // bytes of linear memory of one instance; DefaultMemory
 	Time      time.Duration // of one call; DefaultTime
-	Instances int           // at once; GOMAXPROCS
+	Instances int           // at once, idle ones included; GOMAXPROCS
+	Calls     int           // of one instance, which is then replaced; DefaultCalls
 }
 
 // Metrics counts what plugins do. Its methods are called by many goroutines.
 type Metrics interface {
 	PluginCall(plugin, hook string, d time.Duration)
 	PluginError(plugin, hook string)
+	// PluginBreaker is called with true when a hook is no longer asked, and
+	// once with false for each such call.
+	PluginBreaker(plugin, hook string, open bool)
 }
 
 // Engine is what runs a plugin's code.
@@ -70,6 +78,11 @@ type Options struct {
 	Limits  Limits
 	Engine  Engine // Compiler
 
+	// Isolated: nothing of one call is there for the next. The state that the
+	// first instance had once it was configured is what each call begins
+	// with; an instance of which that cannot be restored is replaced.
+	Isolated bool
+
 	Cache   *Cache           // nil: compiled code is kept in memory and not shared
 	Logger  *slog.Logger     // nil: nothing is logged
 	Metrics Metrics          // nil: nothing is counted
@@ -96,11 +109,14 @@ func (o Options) withDefaults() (Options, error) {
 	if l.Time == 0 {
 		l.Time = DefaultTime
 	}
-	if l.Time < 0 || l.Instances < 0 {
-		return o, fmt.Errorf("limits.time and limits.instances may not be negative")
+	if l.Time < 0 || l.Instances < 0 || l.Calls < 0 {
+		return o, fmt.Errorf("limits.time, limits.instances and limits.calls may not be negative")
 	}
 	if l.Instances == 0 {
 		l.Instances = runtime.GOMAXPROCS(0)
+	}
+	if l.Calls == 0 {
+		l.Calls = DefaultCalls
 	}
 	headers, err := declared(o.Headers)
 	if err != nil {

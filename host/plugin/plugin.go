@@ -4,15 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/authhost/authhost/abi"
 	"github.com/authhost/authhost/host"
 	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 )
 
 // Plugin is one loaded version of a plugin. Its methods may be called by many
@@ -27,17 +26,25 @@ type Plugin struct {
 	lines    limiter // what the guest says
 	failures limiter // what is said of it
 
-	idle    chan *instance
-	permits chan struct{} // one for each instance that may be made
+	globals  int    // of the module, that an image holds
+	image    *image // what calls begin with; nil: what the one before left
+	renewed  string // why there is none although calls are isolated, else ""
+	breakers [abi.OnAuthorize + 1]breaker
 
-	mu   sync.Mutex
-	live map[*instance]struct{}
+	idle       chan *instance
+	permits    chan struct{}  // one for each instance that may be made
+	background sync.WaitGroup // goroutines that make one; each has its permit
+	ledger     ledger
+
+	mu      sync.Mutex
+	live    map[*instance]struct{}
+	starts  int64 // instances made so far
+	hurried bool  // calls are ended: Close was cut short
 
 	closing   chan struct{}
 	closeOnce sync.Once
 	drained   chan struct{} // closed once everything is freed
 	closeErr  error         // valid once drained
-	starts    atomic.Int64  // instances made so far
 }
 
 // LoadError says at which step a plugin was refused, and why. It is meant for
@@ -108,6 +115,11 @@ func (p *Plugin) open(caller context.Context, module []byte) (step string, err e
 	if module, err = metered(module); err != nil {
 		return "check", err
 	}
+	if p.opts.Isolated {
+		if module, p.globals, p.renewed, err = exposed(module); err != nil {
+			return "check", err
+		}
+	}
 	if err := caller.Err(); err != nil {
 		return "compile", err
 	}
@@ -125,20 +137,33 @@ func (p *Plugin) open(caller context.Context, module []byte) (step string, err e
 	if p.hooks, err = check(p.compiled); err != nil {
 		return "check", err
 	}
-	if _, err := wasi_snapshot_preview1.Instantiate(ctx, p.runtime); err != nil {
+	if err := exportWASI(ctx, p.runtime); err != nil {
 		return "start", err
 	}
 	if err := exportHostFunctions(ctx, p.runtime); err != nil {
 		return "start", err
 	}
-	i, err := p.acquire(ctx)
+	return p.first()
+}
+
+// first makes the first instance and, for calls that are isolated, its image.
+func (p *Plugin) first() (step string, err error) {
+	<-p.permits
+	i, err := p.instantiate()
 	if err != nil {
+		p.permits <- struct{}{}
 		if _, refused := errors.AsType[*refusal](err); refused {
 			return "configure", err
 		}
 		return "start", err
 	}
-	p.release(i, true)
+	if p.renewed != "" {
+		p.opts.Logger.Warn("plugin cannot be restored: each call takes an instance of its own",
+			slog.String("plugin", p.opts.Name), slog.String("reason", p.renewed))
+	} else if p.opts.Isolated {
+		p.image = i.take()
+	}
+	p.idle <- i
 	return "", nil
 }
 
@@ -186,6 +211,7 @@ func (p *Plugin) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		p.mu.Lock()
 		defer p.mu.Unlock()
+		p.hurried = true
 		for i := range p.live {
 			i.kill()
 		}
@@ -194,7 +220,8 @@ func (p *Plugin) Close(ctx context.Context) error {
 }
 
 // drain takes every instance and every permit out of the pool, then frees the
-// code. No instance is made any more, so the wait ends.
+// code. What is being made then comes in too, and nothing is begun, so the
+// wait ends.
 func (p *Plugin) drain() {
 	defer close(p.drained)
 	for range cap(p.permits) {
@@ -202,6 +229,15 @@ func (p *Plugin) drain() {
 		case i := <-p.idle:
 			p.discard(i)
 		case <-p.permits:
+		}
+	}
+	p.background.Wait()
+	if p.image != nil {
+		p.ledger.held.Add(-int64(cap(p.image.memory)))
+	}
+	for hook := range p.breakers {
+		if p.breakers[hook].end() {
+			p.showBreaker(abi.Hook(hook), false)
 		}
 	}
 	ctx := context.Background()

@@ -4,13 +4,32 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 )
 
-var errClosed = errors.New("the plugin is closed")
+// The pool holds as many permits as it may have instances. Each is either in
+// permits, or with the goroutine that makes an instance, or with an instance,
+// idle ones included. So the linear memories of a plugin never come to more
+// than limits.memory times limits.instances.
 
-// acquire borrows an instance, making one where none is idle and the limit
-// allows. It waits until ctx ends, and maxWait at most.
+// notAsked is why a call did not reach the plugin, which says nothing of how
+// the plugin is.
+type notAsked struct{ cause error }
+
+func (n *notAsked) Error() string { return n.cause.Error() }
+func (n *notAsked) Unwrap() error { return n.cause }
+
+// notStarted is why an instance could not be made.
+type notStarted struct{ cause error }
+
+func (n *notStarted) Error() string { return n.cause.Error() }
+func (n *notStarted) Unwrap() error { return n.cause }
+
+var errClosed = &notAsked{errors.New("the plugin is closed")}
+
+// acquire borrows an instance, having one made where none is idle and the
+// limit allows. It waits until ctx ends, and maxWait at most.
 func (p *Plugin) acquire(ctx context.Context) (*instance, error) {
 	select {
 	case <-p.closing:
@@ -21,49 +40,81 @@ func (p *Plugin) acquire(ctx context.Context) (*instance, error) {
 	case i := <-p.idle:
 		return i, nil
 	default:
-	}
-	select {
-	case <-p.permits:
-		return p.spawn()
-	default:
-	}
-	timeout := time.NewTimer(maxWait)
-	defer timeout.Stop()
-	select {
-	case i := <-p.idle:
-		return i, nil
-	case <-p.permits:
-		return p.spawn()
-	case <-p.closing:
-		return nil, errClosed
-	case <-ctx.Done():
-		return nil, fmt.Errorf("waiting for an instance: %w", ctx.Err())
-	case <-timeout.C:
-		return nil, fmt.Errorf("all %d instances were busy for %v", cap(p.permits), maxWait)
+		return p.wait(ctx)
 	}
 }
 
-// release returns an instance. One that is not sound is thrown away, and
-// another is made when it is needed.
+// wait has an instance made for each permit that it comes by, and takes the
+// first one that is idle. One that is made too late for this caller is there
+// for the next.
+func (p *Plugin) wait(ctx context.Context) (*instance, error) {
+	failed := make(chan error, 1)
+	timeout := time.NewTimer(maxWait)
+	defer timeout.Stop()
+	for {
+		select {
+		case i := <-p.idle:
+			return i, nil
+		case <-p.permits:
+			p.background.Go(func() { p.spawn(failed) })
+		case err := <-failed:
+			return nil, err
+		case <-p.closing:
+			return nil, errClosed
+		case <-ctx.Done():
+			return nil, &notAsked{fmt.Errorf("waiting for an instance: %w", ctx.Err())}
+		case <-timeout.C:
+			return nil, &notAsked{fmt.Errorf("all %d instances were busy for %v", cap(p.permits), maxWait)}
+		}
+	}
+}
+
+// release returns an instance. One that is not sound, or is not to be used
+// again, is thrown away, and a spare takes its place in the background.
 func (p *Plugin) release(i *instance, sound bool) {
-	if sound {
+	if sound && i.reusable() {
 		p.idle <- i
 		return
 	}
 	p.discard(i)
-	p.permits <- struct{}{}
+	p.background.Go(func() { p.spawn(nil) })
 }
 
 // spawn makes an instance in exchange for a permit, which it gives back if it
-// fails.
-func (p *Plugin) spawn() (*instance, error) {
+// fails, or if nothing is to be made any more. A spare that fails is not tried
+// again before it is needed.
+func (p *Plugin) spawn(failed chan<- error) {
+	select {
+	case <-p.closing:
+		p.permits <- struct{}{}
+		return
+	default:
+	}
+	i, err := p.instantiate()
+	if err == nil {
+		p.idle <- i
+		return
+	}
+	p.say(&p.failures, slog.LevelError, "plugin did not start", slog.String("error", err.Error()))
+	p.permits <- struct{}{}
+	select {
+	case failed <- &notStarted{err}:
+	default: // the caller knows of another, or there is none
+	}
+}
+
+// instantiate makes an instance. The caller has a permit.
+func (p *Plugin) instantiate() (*instance, error) {
 	i := newInstance(p)
 	p.mu.Lock()
 	p.live[i] = struct{}{}
+	p.starts++
+	if p.hurried {
+		i.kill()
+	}
 	p.mu.Unlock()
-	p.starts.Add(1)
 	if err := i.start(); err != nil {
-		p.release(i, false)
+		p.discard(i)
 		return nil, err
 	}
 	return i, nil
@@ -77,9 +128,35 @@ func (p *Plugin) discard(i *instance) {
 	i.close()
 }
 
+// Warm makes all instances that there may be, so that no caller waits for
+// one. It returns the first error, or that of ctx.
+func (p *Plugin) Warm(ctx context.Context) error {
+	for {
+		select {
+		case <-p.closing:
+			return errClosed
+		default:
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		select {
+		case <-p.permits:
+		default:
+			return nil
+		}
+		i, err := p.instantiate()
+		if err != nil {
+			p.permits <- struct{}{}
+			return &LoadError{Plugin: p.opts.Name, Step: "warm", Cause: err}
+		}
+		p.idle <- i
+	}
+}
+
 // Instances returns how many instances exist now, and how many were ever made.
 func (p *Plugin) Instances() (now int, ever int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.live), p.starts.Load()
+	return len(p.live), p.starts
 }
