@@ -43,10 +43,6 @@ func (i *instance) become(m *image) error {
 	return nil
 }
 
-// part is how much of a memory is compared and copied at a time. Most of it is
-// as it was, and reading is cheaper than writing.
-const part = 4 << 10
-
 // restore undoes whatever calls have changed. It says whether it could: memory
 // does not shrink.
 func (i *instance) restore(m *image) bool {
@@ -54,12 +50,7 @@ func (i *instance) restore(m *image) bool {
 	if len(view) != len(m.memory) {
 		return false
 	}
-	for at := 0; at < len(view); at += part { // pages are a multiple of it
-		now, was := view[at:at+part], m.memory[at:at+part]
-		if !bytes.Equal(now, was) {
-			copy(now, was)
-		}
-	}
+	copy(view, m.memory)
 	for n, g := range i.globals {
 		g.Set(m.globals[n])
 	}

@@ -24,6 +24,7 @@ type Module struct {
 	HasStart bool
 	Data     map[uint32]string // by address
 	Elements []int             // function indices, from entry 0 of the table
+	Passive  string            // a data segment for memory.init, the first; "": none
 	Custom   map[string]string // custom sections, at the end
 }
 
@@ -104,8 +105,12 @@ func (m Module) Encode() []byte {
 		}
 		out = append(out, section(9, [][]byte{Join([]byte{0, 0x41, 0, 0x0b}, list(indices))})...)
 	}
-	out = append(out, section(10, code)...)
 	var data [][]byte
+	if m.Passive != "" {
+		data = append(data, Join([]byte{1}, name(m.Passive)))
+		out = append(out, Join([]byte{12}, vec(U32(1+len(m.Data))))...) // their count
+	}
+	out = append(out, section(10, code)...)
 	for at, s := range m.Data {
 		data = append(data, Join([]byte{0}, Const32(int32(at)), []byte{0x0b}, name(s)))
 	}

@@ -7,6 +7,7 @@
 //	"panic"   on_authorize panics
 //	"loop"    on_authorize never ends
 //	"garbage" on_authorize makes garbage
+//	"remember" denied, if it was asked before
 //	"clock"   on_authorize denies, with its clock twice as the reason
 package main
 
@@ -27,6 +28,7 @@ var (
 	buffer [8192]byte
 	mode   string
 	sink   [][]byte
+	seen   map[string]bool
 )
 
 func main() {}
@@ -70,6 +72,11 @@ func onAuthorize(length uint32) uint64 {
 		for range 64 {
 			sink = append(sink[:0], make([]byte, 16<<10))
 		}
+	case "remember":
+		if seen["alice"] {
+			return reason(2, "seen")
+		}
+		seen = map[string]bool{"alice": true}
 	case "exit":
 		os.Exit(0)
 	case "clock":
