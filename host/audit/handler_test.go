@@ -97,6 +97,9 @@ func TestMetricsOfOtherRooms(t *testing.T) {
 	a.PluginCall("rbac", "on_authorize", 3*time.Microsecond)
 	a.PluginCall("rbac", "on_authorize", 80*time.Millisecond)
 	a.PluginError("rbac", "on_authorize")
+	a.PluginBreaker("rbac", "on_authorize", true)
+	a.PluginBreaker("rbac", "on_credential", true)
+	a.PluginBreaker("rbac", "on_credential", false)
 	a.Reload("config", audit.OK)
 	a.Reload("rbac", "anything else")
 	a.CacheOp("get", time.Millisecond, nil)
@@ -105,6 +108,8 @@ func TestMetricsOfOtherRooms(t *testing.T) {
 	for _, line := range []string{
 		`authhost_build_info{abi="1",go="` + runtime.Version() + `",version="1.2.3"} 1`,
 		`authhost_plugin_errors_total{hook="on_authorize",plugin="rbac"} 1`,
+		`authhost_plugin_breaker_open{hook="on_authorize",plugin="rbac"} 1`,
+		`authhost_plugin_breaker_open{hook="on_credential",plugin="rbac"} 0`,
 		`authhost_plugin_call_duration_seconds_count{hook="on_authorize",plugin="rbac"} 2`,
 		`authhost_plugin_call_duration_seconds_bucket{hook="on_authorize",plugin="rbac",le="5e-06"} 1`,
 		`authhost_reloads_total{result="ok",target="config"} 1`,

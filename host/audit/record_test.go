@@ -237,6 +237,7 @@ func TestZeroAuditRecordsNothing(t *testing.T) {
 	a.Record(t.Context(), allowed())
 	a.PluginCall("p", "on_authorize", time.Second)
 	a.PluginError("p", "on_authorize")
+	a.PluginBreaker("p", "on_authorize", true)
 	a.Reload("config", audit.OK)
 	a.CacheOp("get", time.Second, nil)
 	if w := get(t, &a, "/metrics"); w.Code != http.StatusOK || w.Body.Len() != 0 {

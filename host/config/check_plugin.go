@@ -47,17 +47,13 @@ func checkPlugins(r *report, plugins []Plugin) {
 		}
 		checkPluginHeaders(r, key+".headers", p.Headers)
 		checkLimits(r, key+".limits", &p.Limits)
+		oneOf(r, key+".isolation", p.Isolation, IsolationNone, IsolationRequest)
 		checkUnbuilt(r, key, p)
 	}
 }
 
 // checkUnbuilt refuses what a plugin's entry may ask for one day.
 func checkUnbuilt(r *report, key string, p *Plugin) {
-	if p.Isolation == "request" {
-		r.add(key+".isolation", `"request" is not built yet; use none`)
-	} else {
-		oneOf(r, key+".isolation", p.Isolation, "none")
-	}
 	if len(p.Capabilities) > 0 {
 		r.add(key+".capabilities", "no capability is built yet; leave the list empty")
 	}

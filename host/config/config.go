@@ -187,11 +187,17 @@ type Plugin struct {
 	Limits         Limits   `koanf:"limits"`
 }
 
+// What Plugin.Isolation may be.
+const (
+	IsolationNone    = "none"
+	IsolationRequest = "request"
+)
+
 // Limits bounds one plugin.
 type Limits struct {
-	Memory    Size          `koanf:"memory"` // of one instance
-	Time      time.Duration `koanf:"time"`   // of one call
-	Instances int           `koanf:"instances"`
+	Memory    Size          `koanf:"memory"`    // of one instance
+	Time      time.Duration `koanf:"time"`      // of one call
+	Instances int           `koanf:"instances"` // idle ones included
 }
 
 // Size is a number of bytes.

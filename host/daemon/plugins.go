@@ -114,6 +114,8 @@ func (d *Daemon) loadPlugin(ctx context.Context, entry config.Plugin, old *loade
 		Logger:  d.log,
 		Metrics: d.audit,
 		Now:     d.now,
+
+		Isolated: entry.Isolation == config.IsolationRequest,
 	})
 	if err != nil {
 		return nil, err
