@@ -33,7 +33,7 @@ func FuzzIsolation(f *testing.F) {
 		config = config.WithCoreFeatures(features).WithMemoryLimitPages(16).WithDebugInfoEnabled(false)
 		module := data
 		if data[0] != 0 { // else as it is
-			g := generator{data: data}
+			g := generator{data: data, steady: true}
 			module = g.module()
 		}
 		module, err := meterValid(module)

@@ -173,6 +173,7 @@ type generator struct {
 	data   []byte
 	labels []int // how many values each open block takes when it is jumped to
 	depth  int
+	steady bool // no table is changed, calls are counted
 }
 
 const generated = 4 // functions
@@ -195,10 +196,21 @@ func (g *generator) module() []byte {
 			f.Export = string(rune('a' + n))
 		}
 		f.Body = wasmtest.Join(g.statements(), g.value())
+		if g.steady {
+			f.Body = wasmtest.Join(counting, f.Body, counted)
+		}
 		m.Funcs = append(m.Funcs, f)
 	}
 	return m.Encode()
 }
+
+// counting has a function count its calls, in a global and in memory, and
+// counted adds both to its result.
+var (
+	counting = wasmtest.Join(wasmtest.Op(opGlobalGet, 0), wasmtest.Const32(1), wasmtest.Op(wasmtest.I32Add, opGlobalSet, 0),
+		wasmtest.Const32(16), wasmtest.Const32(16), wasmtest.Op(0x28, 2, 0), wasmtest.Const32(1), wasmtest.Op(wasmtest.I32Add, 0x36, 2, 0))
+	counted = wasmtest.Join(wasmtest.Op(opGlobalGet, 0, wasmtest.I32Add), wasmtest.Const32(16), wasmtest.Op(0x28, 2, 0, wasmtest.I32Add))
+)
 
 func (g *generator) statements() (out []byte) {
 	for range g.next() % 5 {
@@ -230,7 +242,11 @@ func (g *generator) statement() []byte {
 		return op(opNop)
 	}
 	defer func() { g.depth-- }()
-	switch g.next() % 20 {
+	kinds := 20
+	if g.steady {
+		kinds = 17
+	}
+	switch g.next() % kinds {
 	case 0, 1:
 		return join(g.value(), wasmtest.Set(g.next()%3))
 	case 2:
