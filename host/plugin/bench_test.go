@@ -44,6 +44,7 @@ func BenchmarkAuthorize(b *testing.B) {
 func BenchmarkAuthorizeParallel(b *testing.B) {
 	p := loadGo(b, "roles", plugin.Options{})
 	b.ReportAllocs()
+	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
 		call, ctx := call(), b.Context()
 		for pb.Next() {

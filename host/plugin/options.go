@@ -17,7 +17,7 @@ const (
 	DefaultMemory = 32 << 20              // bytes
 	MaxMemory     = 2 << 30               // bytes
 	DefaultTime   = 50 * time.Millisecond // of one call
-	DefaultCalls  = 100_000               // of one instance
+	DefaultCalls  = 1_000_000             // of one instance
 	MaxModule     = 64 << 20              // bytes
 
 	pageSize = 64 << 10
