@@ -9,7 +9,10 @@
 // One [Plugin] is one version of a plugin with one configuration. It has a
 // runtime of its own, so that nothing it does and no way in which it ends
 // touches another. An instance serves one call at a time and is thrown away
-// after any error, so that no call sees what a failed one left behind.
+// after any error, so that no call sees what a failed one left behind; with
+// Options.Isolated none sees what any other left (see image). What was thrown
+// away is replaced in the background (see pool). A hook that fails whoever asks
+// is not asked for a while (see breaker).
 //
 // # Time
 //
