@@ -208,3 +208,23 @@ func TestReservedExports(t *testing.T) {
 		refused(t, plugin.Options{Module: m.Encode(), Isolated: isolated}, "check", "is the host's")
 	}
 }
+
+// The guest's clock does not go back within an instance, except where one call
+// could tell from it when another was.
+func TestIsolatedClock(t *testing.T) {
+	clock := Import{Module: "wasi_snapshot_preview1", Name: "clock_time_get", Params: []byte{I32, I64, I32}, Results: []byte{I32}}
+	// deny if the monotonic clock shows more than a minute.
+	body := Join(Const32(1), Const64(0), Const32(dataAt), Call(0), Op(Drop),
+		Const32(dataAt), Op(0x29, 3, 0), Const64(int64(time.Minute)), Op(0x56, 0x04, 0x40), result(abi.CodeNo, 0), Op(0x0b))
+	for _, isolated := range []bool{false, true} {
+		p := load(t, plugin.Options{Module: hook(base(clock), "on_authorize", body).Encode(), Isolated: isolated, Limits: plugin.Limits{Instances: 1}})
+		late := call()
+		late.Now = late.Now.Add(time.Hour)
+		if o, err := p.Authorize(t.Context(), late); err != nil || o.Effect != host.Deny {
+			t.Fatalf("got %+v, %v", o, err)
+		}
+		if o, err := p.Authorize(t.Context(), call()); err != nil || (o.Effect == host.Allow) != isolated {
+			t.Errorf("isolated %v: got %+v, %v", isolated, o, err)
+		}
+	}
+}
