@@ -29,7 +29,7 @@ func (n *notStarted) Unwrap() error { return n.cause }
 var errClosed = &notAsked{errors.New("the plugin is closed")}
 
 // acquire borrows an instance, having one made where none is idle and the
-// limit allows. It waits until ctx ends, and maxWait at most.
+// limit allows. It waits until ctx ends, and maxWait at most (see wait).
 func (p *Plugin) acquire(ctx context.Context) (*instance, error) {
 	select {
 	case <-p.closing:
@@ -49,7 +49,11 @@ func (p *Plugin) acquire(ctx context.Context) (*instance, error) {
 // for the next.
 func (p *Plugin) wait(ctx context.Context) (*instance, error) {
 	failed := make(chan error, 1)
-	timeout := time.NewTimer(maxWait)
+	longest := maxWait
+	if p.opts.Engine == Interpreter { // a start takes longer there
+		longest *= slowness
+	}
+	timeout := time.NewTimer(longest)
 	defer timeout.Stop()
 	for {
 		select {
@@ -64,7 +68,7 @@ func (p *Plugin) wait(ctx context.Context) (*instance, error) {
 		case <-ctx.Done():
 			return nil, &notAsked{fmt.Errorf("waiting for an instance: %w", ctx.Err())}
 		case <-timeout.C:
-			return nil, &notAsked{fmt.Errorf("all %d instances were busy for %v", cap(p.permits), maxWait)}
+			return nil, &notAsked{fmt.Errorf("all %d instances were busy for %v", cap(p.permits), longest)}
 		}
 	}
 }
