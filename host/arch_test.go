@@ -30,18 +30,20 @@ var rooms = map[string][]string{
 	"host/cache/memory":         {"host/cache"},
 	"host/cache/redis":          {"host/cache"},
 	"host/cache/cachetest":      {"host/cache"},
-	"host/config":               {"host"},
+	"host/config":               {"host", "host/plugin/signature"},
 	"host/credential":           {"host"},
 	"host/edge":                 {"host"},
 	"host/login":                {"host"},
 	"host/plugin":               {"host", "abi"},
 	"host/plugin/cases":         {"host"},
 	"host/plugin/replay":        {"host"},
+	"host/plugin/rollout":       {"host", "host/plugin", "host/plugin/cases", "host/plugin/replay", "host/plugin/signature"},
+	"host/plugin/signature":     {},
 	"host/plugin/wasmtest":      {},
 	"host/session":              {"host", "host/cache"},
 	"host/token":                {"host"},
 	"host/daemon": {"abi", "host", "host/admin", "host/audit", "host/cache", "host/cache/file", "host/cache/etcd", "host/cache/memory", "host/cache/near", "host/cache/redis",
-		"host/config", "host/credential", "host/edge", "host/login", "host/plugin", "host/plugin/cases", "host/plugin/replay", "host/session", "host/token"},
+		"host/config", "host/credential", "host/edge", "host/login", "host/plugin", "host/plugin/replay", "host/plugin/rollout", "host/session", "host/token"},
 	"host/cache/redis/redistest": {},
 }
 
@@ -49,6 +51,7 @@ var rooms = map[string][]string{
 // even know of; so may what is below it.
 var outside = map[string]string{
 	"github.com/tetratelabs/wazero":        "host/plugin",
+	"aead.dev/minisign":                    "host/plugin/signature",
 	"github.com/golang-jwt/jwt":            "host/token",
 	"go.etcd.io/etcd":                      "host/cache/etcd",
 	"github.com/redis/go-redis":            "host/cache/redis",
