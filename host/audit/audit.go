@@ -132,6 +132,31 @@ func (a *Audit) Reload(target, result string) {
 	t.success.Set(float64(a.clock().UnixMilli()) / 1000)
 }
 
+// PluginRefused records at which step a new version of a plugin was refused.
+func (a *Audit) PluginRefused(plugin, step string) {
+	if a.metrics != nil {
+		a.metrics.refused.WithLabelValues(plugin, step).Inc()
+	}
+}
+
+// PluginServes records which version of a plugin serves from now on: its
+// module's hash, the version that its signature names, and its generation.
+func (a *Audit) PluginServes(plugin, sha256, version string, generation int) {
+	if a.metrics != nil {
+		a.PluginGone(plugin)
+		a.metrics.served.WithLabelValues(plugin, sha256, version).Set(1)
+		a.metrics.generation.WithLabelValues(plugin).Set(float64(generation))
+	}
+}
+
+// PluginGone records that a plugin serves no more.
+func (a *Audit) PluginGone(plugin string) {
+	if a.metrics != nil {
+		a.metrics.served.DeletePartialMatch(prometheus.Labels{"plugin": plugin})
+		a.metrics.generation.DeleteLabelValues(plugin)
+	}
+}
+
 // CacheOp records that an operation of the shared cache took d and ended with
 // err. op is one of few fixed names, such as "get".
 func (a *Audit) CacheOp(op string, d time.Duration, err error) {

@@ -100,6 +100,11 @@ func TestMetricsOfOtherRooms(t *testing.T) {
 	a.PluginBreaker("rbac", "on_authorize", true)
 	a.PluginBreaker("rbac", "on_credential", true)
 	a.PluginBreaker("rbac", "on_credential", false)
+	a.PluginServes("rbac", "aa", "1.0.0", 1)
+	a.PluginServes("rbac", "bb", "", 2)
+	a.PluginServes("gone", "cc", "", 1)
+	a.PluginGone("gone")
+	a.PluginRefused("rbac", "signature")
 	a.Reload("config", audit.OK)
 	a.Reload("rbac", "anything else")
 	a.CacheOp("get", time.Millisecond, nil)
@@ -112,6 +117,9 @@ func TestMetricsOfOtherRooms(t *testing.T) {
 		`authhost_plugin_breaker_open{hook="on_credential",plugin="rbac"} 0`,
 		`authhost_plugin_call_duration_seconds_count{hook="on_authorize",plugin="rbac"} 2`,
 		`authhost_plugin_call_duration_seconds_bucket{hook="on_authorize",plugin="rbac",le="5e-06"} 1`,
+		`authhost_plugin_info{plugin="rbac",sha256="bb",version=""} 1`,
+		`authhost_plugin_generation{plugin="rbac"} 2`,
+		`authhost_plugin_refused_total{plugin="rbac",step="signature"} 1`,
 		`authhost_reloads_total{result="ok",target="config"} 1`,
 		`authhost_reloads_total{result="failed",target="config"} 0`,
 		`authhost_reloads_total{result="failed",target="rbac"} 1`,
@@ -125,6 +133,9 @@ func TestMetricsOfOtherRooms(t *testing.T) {
 		if !strings.Contains(body, line+"\n") {
 			t.Errorf("no %s", line)
 		}
+	}
+	if strings.Contains(body, `plugin="gone"`) || strings.Contains(body, `sha256="aa"`) {
+		t.Error("what serves no more is shown")
 	}
 	for _, name := range []string{"go_goroutines", "process_open_fds"} {
 		if !strings.Contains(body, "\n"+name+" ") {

@@ -38,7 +38,12 @@ type metrics struct {
 	plugins  children[pluginKey, pluginSeries]
 	reloads  children[string, reloadSeries]
 	cacheOps children[string, cacheSeries]
-	near     Near
+
+	refused    *prometheus.CounterVec
+	served     *prometheus.GaugeVec
+	generation *prometheus.GaugeVec
+
+	near Near
 }
 
 type (
@@ -114,6 +119,10 @@ func newMetrics(o Options) *metrics {
 	m.reloads.make = func(target string) *reloadSeries {
 		return &reloadSeries{reloads.WithLabelValues(target, OK), reloads.WithLabelValues(target, Failed), success.WithLabelValues(target)}
 	}
+
+	m.refused = counter("authhost_plugin_refused_total", "New versions of a plugin that were refused, by the step at which they were.", "plugin", "step")
+	m.served = gauge("authhost_plugin_info", "Always 1; the labels say what serves.", "plugin", "sha256", "version")
+	m.generation = gauge("authhost_plugin_generation", "Which of a plugin's generations serves, counted from 1.", "plugin")
 
 	cacheOps := counter("authhost_cache_operations_total", "Operations of the shared cache.", "op", "result")
 	cacheTime := histogram("authhost_cache_operation_duration_seconds", "Time that operations of the shared cache took.", cacheBuckets, "op")

@@ -47,7 +47,7 @@ func levelOf(k host.Kind) slog.Level {
 	switch k {
 	case host.BadRequest:
 		return slog.LevelWarn
-	case host.Allowed, host.Unauthenticated, host.Forbidden, host.NotFound, host.TooManyRequests:
+	case host.Allowed, host.Unauthenticated, host.Forbidden, host.NotFound, host.TooManyRequests, host.Conflict:
 		return slog.LevelInfo
 	}
 	return slog.LevelError

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/authhost/authhost/host"
+	"github.com/authhost/authhost/host/plugin/signature"
 )
 
 // identityPrefix begins the names of the headers that authhost alone sets.
@@ -47,6 +48,7 @@ func checkPlugins(r *report, plugins []Plugin) {
 		}
 		checkPluginHeaders(r, key+".headers", p.Headers)
 		checkLimits(r, key+".limits", &p.Limits)
+		checkRollout(r, key, p)
 		oneOf(r, key+".isolation", p.Isolation, IsolationNone, IsolationRequest)
 		checkUnbuilt(r, key, p)
 	}
@@ -57,14 +59,20 @@ func checkUnbuilt(r *report, key string, p *Plugin) {
 	if len(p.Capabilities) > 0 {
 		r.add(key+".capabilities", "no capability is built yet; leave the list empty")
 	}
-	if p.MaxChanged != -1 {
-		r.add(key+".max_changed", "is not built yet; leave it at -1")
+}
+
+// checkRollout judges what a new version must pass.
+func checkRollout(r *report, key string, p *Plugin) {
+	if p.MaxChanged < -1 {
+		r.add(key+".max_changed", "must be a number of decisions, or -1 for any")
 	}
-	if len(p.PublicKeys) > 0 {
-		r.add(key+".public_keys", "signatures are not built yet; leave the list empty, sha256 pins a module")
-	}
-	if p.AllowDowngrade {
-		r.add(key+".allow_downgrade", "signatures are not built yet; leave it false")
+	for i, text := range p.PublicKeys {
+		k := fmt.Sprintf("%s.public_keys[%d]", key, i)
+		if _, err := signature.ParseKey(text); err != nil {
+			r.add(k, "%s", err)
+		} else if slices.Contains(p.PublicKeys[:i], text) {
+			r.add(k, "is listed already")
+		}
 	}
 }
 

@@ -11,13 +11,14 @@ import (
 	"github.com/authhost/authhost/host/edge"
 )
 
-// newAdmin returns the endpoints of users, sessions, introspection and
+// newAdmin returns the endpoints of users, sessions, introspection, plugins and
 // configuration.
 func (d *Daemon) newAdmin() (*admin.Handlers, error) {
 	return admin.New(admin.Options{
 		Open:       d.adminVisit,
 		EventOf:    edge.EventOf,
 		Reload:     d.Reload,
+		Plugins:    adminPlugins{d},
 		Fail:       edge.Fail,
 		NotAllowed: edge.NotAllowed,
 		Log:        d.log,

@@ -11,6 +11,7 @@ import (
 	"github.com/authhost/authhost/host"
 	"github.com/authhost/authhost/host/admin"
 	"github.com/authhost/authhost/host/config"
+	"github.com/authhost/authhost/host/plugin/rollout"
 )
 
 // assembly is everything that one configuration stands for, put together. It
@@ -18,7 +19,7 @@ import (
 type assembly struct {
 	config    *config.Config
 	realms    map[string]*realm
-	plugins   map[string]*loaded
+	plugins   map[string]plugged
 	operators admin.Operators
 	clients   admin.Clients
 	proxy     http.Handler // nil without a listener for it
@@ -61,9 +62,18 @@ func (d *Daemon) assemble(ctx context.Context, c *config.Config, running *assemb
 	return next, nil
 }
 
+// with returns the assembly with other versions of its plugins.
+func (a *assembly) with(plugins map[string]plugged) *assembly {
+	next := *a
+	next.plugins = plugins
+	next.snapshot = next.makeSnapshot()
+	next.snapshot.Generation = a.snapshot.Generation + 1
+	return &next
+}
+
 // makeSnapshot binds routes to realms and plugins.
 func (a *assembly) makeSnapshot() *host.Snapshot {
-	s := &host.Snapshot{TrustedProxies: a.config.TrustedProxies, PluginHeaders: pluginHeaders(a.config)}
+	s := &host.Snapshot{TrustedProxies: a.config.TrustedProxies, PluginHeaders: pluginHeaders(a.config, a.plugins)}
 	for _, r := range a.config.Realms {
 		s.Realms = append(s.Realms, a.realms[r.Name].host)
 	}
@@ -73,18 +83,25 @@ func (a *assembly) makeSnapshot() *host.Snapshot {
 			Authenticate: r.Authenticate, AllowDefault: r.Default == config.DefaultAllow,
 		}
 		for _, name := range r.Plugins {
-			route.Plugins = append(route.Plugins, a.plugins[name].version.Host())
+			route.Plugins = append(route.Plugins, a.plugins[name].Version.Host())
 		}
 		s.Routes = append(s.Routes, route)
 	}
 	return s
 }
 
+// spec returns what the entry of a plugin of a asks for.
+func (a *assembly) spec(name string) rollout.Spec {
+	i := slices.IndexFunc(a.config.Plugins, func(p config.Plugin) bool { return p.Name == name })
+	return specOf(a.config.Plugins[i])
+}
+
 // files returns what to watch.
 func (a *assembly) files() []string {
 	files := a.config.Files()
 	for _, p := range a.config.Plugins {
-		files = append(files, p.Module)
+		spec := specOf(p)
+		files = append(files, spec.Files()...)
 	}
 	return files
 }

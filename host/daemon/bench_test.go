@@ -139,7 +139,7 @@ func BenchmarkOnAuthorize(b *testing.B) {
 	}
 	call := host.Call{Request: req, Now: time.Now(), Realm: "main", Route: "/**",
 		Identity: &host.Identity{Realm: "main", UserID: host.UserID("main", "bench", "editor"), Subject: "editor", Roles: []string{"editor"}}}
-	authorizer := d.current.plugins["rbac-gitops"].version.Host().Authorizer
+	authorizer := d.current.plugins["rbac-gitops"].Version.Host().Authorizer
 	b.ReportAllocs()
 	for b.Loop() {
 		if o, err := authorizer.Authorize(b.Context(), &call); err != nil || o.Effect != host.Allow {

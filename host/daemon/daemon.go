@@ -21,6 +21,7 @@ import (
 	"github.com/authhost/authhost/host/edge"
 	"github.com/authhost/authhost/host/login"
 	"github.com/authhost/authhost/host/plugin"
+	"github.com/authhost/authhost/host/plugin/rollout"
 	"github.com/authhost/authhost/host/session"
 )
 
@@ -61,7 +62,7 @@ type Daemon struct {
 	edge     *edge.Edge
 	login    *login.Handlers
 	admin    *admin.Handlers
-	reloads  chan chan error
+	tasks    chan func(context.Context) // for the goroutine that builds assemblies
 	retired  chan retirement
 	stopped  chan struct{} // closed when reloads are answered no more
 
@@ -85,7 +86,7 @@ func Open(ctx context.Context, o Options) (*Daemon, error) {
 	d := &Daemon{
 		file: o.ConfigFile, environ: o.Environ, log: log, lines: lines, now: time.Now, open: o.Listen, listening: o.Listening,
 		audit:   audit.New(audit.Options{Requests: requests, Logger: log, Version: o.Version, ABI: ABIVersion}),
-		reloads: make(chan chan error),
+		tasks:   make(chan func(context.Context)),
 		retired: make(chan retirement, 16),
 		stopped: make(chan struct{}),
 		watcher: watcher{now: time.Now},
@@ -182,7 +183,11 @@ func (d *Daemon) Close(ctx context.Context) error {
 		break
 	}
 	if d.current != nil {
-		d.close(ctx, retirement{plugins: missingFrom(d.current.plugins, nil), realms: d.current.realmsMissingFrom(nil), near: d.current.near})
+		var all []*rollout.Version
+		for _, p := range d.current.plugins {
+			all = append(all, p.All()...)
+		}
+		d.close(ctx, retirement{plugins: all, realms: d.current.realmsMissingFrom(nil), near: d.current.near})
 	}
 	return errors.Join(d.compiled.Close(), d.store.Close())
 }
@@ -198,8 +203,12 @@ func Check(ctx context.Context, o Options) (summary string, err error) {
 		summary += fmt.Sprintf("realm %s: %d issuers, hosts %v\n", r.Name, len(r.Issuers), r.Hosts)
 	}
 	for _, p := range d.current.config.Plugins {
-		l := d.current.plugins[p.Name]
-		summary += fmt.Sprintf("plugin %s: sha256 %x, hooks %v\n", p.Name, l.hash, l.version.Hooks())
+		v := d.current.plugins[p.Name]
+		summary += fmt.Sprintf("plugin %s: sha256 %s, hooks %v\n", p.Name, v.Version.SHA256, v.Version.Hooks)
+		for _, name := range []string{rollout.Signature, rollout.Cases} {
+			step := v.Attempt.Find(name)
+			summary += fmt.Sprintf("plugin %s: %s: %s: %s\n", p.Name, name, step.Outcome, step.Detail)
+		}
 	}
 	summary += fmt.Sprintf("routes: %d\n", len(d.current.config.Routes))
 	return summary, d.Close(ctx)

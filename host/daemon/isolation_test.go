@@ -20,7 +20,7 @@ func TestIsolationOfTheConfiguration(t *testing.T) {
 	d, _ := open(t, "cache: {driver: memory}\nplugins:\n  - {name: none, module: a.wasm, limits: {instances: 1}}\n  - {name: request, module: a.wasm, isolation: request, limits: {instances: 1}}\n",
 		map[string]string{"a.wasm": counter})
 	for name, want := range map[string]host.Effect{"none": host.Deny, "request": host.Allow} {
-		p := d.current.plugins[name].version
+		p := d.current.plugins[name].Version.Host().Authorizer
 		c := &host.Call{Request: &host.Request{Method: "GET", Path: "/", RawPath: "/"}}
 		for n := range 2 {
 			o, err := p.Authorize(t.Context(), c)

@@ -2,151 +2,200 @@ package daemon
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
-	"reflect"
 	"slices"
 
 	"github.com/authhost/authhost/host/audit"
 	"github.com/authhost/authhost/host/config"
 	"github.com/authhost/authhost/host/plugin"
+	"github.com/authhost/authhost/host/plugin/rollout"
 )
 
-// loaded is one plugin's version in service.
-type loaded struct {
-	entry   config.Plugin
-	hash    [sha256.Size]byte
-	version *plugin.Plugin
+// plugged is one plugin of an assembly: the succession of its versions, and the
+// one that serves.
+type plugged struct {
+	*rollout.Rollout
+	rollout.Candidate
 }
 
-// loadPlugins makes the plugins of a configuration. What runs already, from
-// the same bytes and the same entry, is used again. A module that fails keeps
-// the last good version of an unchanged entry; without one it is an error,
-// and every such error is returned.
-func (d *Daemon) loadPlugins(ctx context.Context, c *config.Config, running map[string]*loaded) (map[string]*loaded, error) {
-	next := make(map[string]*loaded, len(c.Plugins))
-	modules := modules{}
+// specOf returns what an entry asks for.
+func specOf(e config.Plugin) rollout.Spec {
+	return rollout.Spec{
+		Name: e.Name, Module: e.Module, SHA256: e.SHA256, PublicKeys: e.PublicKeys, Config: e.Config, Headers: e.Headers,
+		Limits:   plugin.Limits{Memory: int64(e.Limits.Memory), Time: e.Limits.Time, Instances: e.Limits.Instances},
+		Isolated: e.Isolation == config.IsolationRequest,
+		Gates:    rollout.Gates{AllowDowngrade: e.AllowDowngrade, MaxChanged: e.MaxChanged},
+	}
+}
+
+// loadPlugins makes the plugins of a configuration, each from what runs. One
+// that is refused keeps the last good version of an unchanged entry; without
+// one it is an error, and every such error is returned.
+func (d *Daemon) loadPlugins(ctx context.Context, c *config.Config, running map[string]plugged) (map[string]plugged, error) {
+	next := make(map[string]plugged, len(c.Plugins))
+	files := files{watcher: &d.watcher}
 	var problems []error
 	for i, entry := range c.Plugins {
-		old := running[entry.Name]
-		if old != nil && !reflect.DeepEqual(old.entry, entry) {
-			old = nil
+		p := plugged{Rollout: running[entry.Name].Rollout}
+		if p.Rollout == nil {
+			p.Rollout = rollout.New(entry.Name, rollout.Options{Cache: d.compiled, Logger: d.log, Metrics: d.audit, Now: d.now})
 		}
-		p, err := d.loadPlugin(ctx, entry, old, modules)
-		if p != old || err != nil {
-			d.reported("plugin/"+entry.Name, err)
+		var err error
+		if p.Candidate, err = p.Try(ctx, specOf(entry), files.read, false); err != nil {
+			d.refusedPlugin(ctx, p, err)
 		}
-		switch {
-		case err != nil:
-			d.log.LogAttrs(ctx, slog.LevelError, "plugin refused", slog.String("plugin", entry.Name), slog.Bool("last_good_serving", running[entry.Name] != nil), slog.Any("reason", err))
-			if p = old; old == nil {
-				problems = append(problems, c.Problem(fmt.Sprintf("plugins[%d].%s", i, blamed(entry, err)), err))
-				continue
-			}
-		case p != old:
-			d.log.LogAttrs(ctx, slog.LevelInfo, "plugin loaded", slog.String("plugin", entry.Name), slog.String("sha256", hex.EncodeToString(p.hash[:])))
+		if p.Version == nil {
+			problems = append(problems, c.Problem(fmt.Sprintf("plugins[%d].%s", i, blamed(entry, err)), err))
+			continue
 		}
 		next[entry.Name] = p
 	}
 	if problems != nil {
-		closePlugins(ctx, d.log, missingFrom(next, running))
+		closeVersions(ctx, d.log, unserved(next))
 		return nil, errors.Join(problems...)
 	}
 	return next, nil
 }
 
-// wrongHash is a module that is not the one the configuration pins.
-type wrongHash struct{ module, is, wants string }
-
-func (e *wrongHash) Error() string {
-	return fmt.Sprintf("%s has sha256 %s, the configuration wants %s", e.module, e.is, e.wants)
+// refusedPlugin says that and why a new version does not serve.
+func (d *Daemon) refusedPlugin(ctx context.Context, p plugged, err error) {
+	name, step := "", ""
+	if r, ok := errors.AsType[*rollout.Refusal](err); ok {
+		name, step = r.Plugin, r.Step
+	}
+	d.reported("plugin/"+name, err)
+	d.audit.PluginRefused(name, step)
+	d.log.LogAttrs(ctx, slog.LevelError, "plugin refused", slog.String("plugin", name), slog.String("step", step),
+		slog.Bool("last_good_serving", p.Serving() != nil), slog.Any("reason", err))
 }
 
-// blamed returns the key of a plugin's entry that an error is about.
+// blamed returns the key of a plugin's entry that a refusal is about.
 func blamed(entry config.Plugin, err error) string {
-	if _, ok := errors.AsType[*wrongHash](err); ok {
+	r, ok := errors.AsType[*rollout.Refusal](err)
+	switch {
+	case !ok:
+	case r.Step == rollout.SHA256:
 		return "sha256"
-	}
-	if e, ok := errors.AsType[*plugin.LoadError](err); ok && e.Step == "configure" && len(entry.Config) > len("{}") {
+	case r.Step == rollout.Signature:
+		return "public_keys"
+	case r.Step == rollout.Replay:
+		return "max_changed"
+	case r.Step == rollout.Configure && len(entry.Config) > len("{}"):
 		return "config"
 	}
 	return "module"
 }
 
-// modules keeps what was read of each file: plugins that share a module get
-// the same version of it.
-type modules map[string][]byte
+// files keeps what was read of each file: plugins that share a module get the
+// same version of it. The watcher is told what is taken up.
+type files struct {
+	watcher *watcher
+	content map[string][]byte
+}
 
-func (m modules) read(path string) ([]byte, error) {
-	if content, ok := m[path]; ok {
+func (f *files) read(path string) ([]byte, error) {
+	if content, ok := f.content[path]; ok {
 		return content, nil
 	}
 	content, err := os.ReadFile(path)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		f.watcher.applied(path, content)
+	}
 	if err == nil {
-		m[path] = content
+		if f.content == nil {
+			f.content = map[string][]byte{}
+		}
+		f.content[path] = content
 	}
 	return content, err
 }
 
-// loadPlugin reads the entry's module and loads it, unless old is that
-// already.
-func (d *Daemon) loadPlugin(ctx context.Context, entry config.Plugin, old *loaded, modules modules) (*loaded, error) {
-	module, err := modules.read(entry.Module)
-	if err != nil {
-		return nil, err
-	}
-	d.watcher.applied(entry.Module, module)
-	hash := sha256.Sum256(module)
-	if old != nil && old.hash == hash {
-		return old, nil
-	}
-	if sum := hex.EncodeToString(hash[:]); entry.SHA256 != "" && entry.SHA256 != sum {
-		return nil, &wrongHash{entry.Module, sum, entry.SHA256}
-	}
-	version, err := plugin.Load(ctx, plugin.Options{
-		Name: entry.Name, Module: module, Config: entry.Config, Headers: entry.Headers,
-		Limits:  plugin.Limits{Memory: int64(entry.Limits.Memory), Time: entry.Limits.Time, Instances: entry.Limits.Instances},
-		Cache:   d.compiled,
-		Logger:  d.log,
-		Metrics: d.audit,
-		Now:     d.now,
-
-		Isolated: entry.Isolation == config.IsolationRequest,
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &loaded{entry: entry, hash: hash, version: version}, nil
+// taken is one plugin that has another version than before.
+type taken struct {
+	plugged
+	left *rollout.Version // nil: it is new
 }
 
-// missingFrom returns the plugins of a that b does not use.
-func missingFrom(a, b map[string]*loaded) []*loaded {
-	var list []*loaded
-	for name, p := range a {
-		if b[name] != p {
-			list = append(list, p)
+// takeOver notes that the plugins of next are in force in the place of those of
+// old. It returns those that changed, and the versions that nobody needs any
+// more.
+func takeOver(old, next map[string]plugged) (changed []taken, gone []*rollout.Version) {
+	for _, name := range slices.Sorted(maps.Keys(next)) {
+		p := taken{next[name], next[name].Serving()}
+		if v := p.Serve(p.Candidate); v != nil {
+			gone = append(gone, v)
+		}
+		if p.left != p.Version {
+			changed = append(changed, p)
+		}
+	}
+	for name, p := range old {
+		if _, ok := next[name]; !ok {
+			gone = append(gone, p.All()...)
+		}
+	}
+	return changed, gone
+}
+
+// tell says which version of a plugin serves from now on.
+func (d *Daemon) tell(ctx context.Context, p taken) {
+	s := p.Status()
+	d.audit.PluginServes(s.Name, s.Serving.SHA256, s.Serving.Version, s.Serving.Number)
+	say := []slog.Attr{slog.String("plugin", s.Name), slog.Int("generation", s.Serving.Number), slog.String("sha256", s.Serving.SHA256), slog.String("version", s.Serving.Version)}
+	if p.left != nil {
+		say = append(say, slog.Int("generation_before", p.left.Number), slog.String("version_before", p.left.Generation.Version))
+	}
+	if p.Attempt == nil {
+		d.log.LogAttrs(ctx, slog.LevelWarn, "plugin rolled back", say...)
+		return
+	}
+	d.reported("plugin/"+s.Name, nil)
+	say = append(say, slog.Any("steps", stepTexts(p.Attempt)), slog.Int("asked", p.Attempt.Asked), slog.Int("changed", len(p.Attempt.Changed)))
+	d.log.LogAttrs(ctx, slog.LevelInfo, "plugin loaded", say...)
+}
+
+// stepTexts are the steps of an attempt in words.
+func stepTexts(a *rollout.Attempt) []string {
+	texts := make([]string, len(a.Steps))
+	for i, s := range a.Steps {
+		texts[i] = s.Name + ": " + string(s.Outcome)
+		if s.Detail != "" {
+			texts[i] += ", " + s.Detail
+		}
+	}
+	return texts
+}
+
+// unserved returns the versions that were made and are not in force.
+func unserved(plugins map[string]plugged) (list []*rollout.Version) {
+	for _, p := range plugins {
+		if p.Version != p.Serving() {
+			list = append(list, p.Version)
 		}
 	}
 	return list
 }
 
-func closePlugins(ctx context.Context, log *slog.Logger, list []*loaded) {
-	for _, p := range list {
-		if err := p.version.Close(ctx); err != nil {
-			log.LogAttrs(ctx, slog.LevelError, "plugin did not close", slog.String("plugin", p.entry.Name), slog.Any("reason", err))
+func closeVersions(ctx context.Context, log *slog.Logger, list []*rollout.Version) {
+	for _, v := range list {
+		if err := v.Close(ctx); err != nil {
+			log.LogAttrs(ctx, slog.LevelError, "plugin did not close", slog.String("plugin", v.Host().Name), slog.Int("generation", v.Number), slog.Any("reason", err))
 		}
 	}
 }
 
-// pluginHeaders returns every header that any plugin declares.
-func pluginHeaders(c *config.Config) []string {
+// pluginHeaders returns every header that any plugin declares: in its entry, or
+// in the one that an older version was made by.
+func pluginHeaders(c *config.Config, plugins map[string]plugged) []string {
 	var all []string
 	for _, p := range c.Plugins {
 		all = append(all, p.Headers...)
+		all = append(all, plugins[p.Name].Version.Headers()...)
 	}
 	slices.Sort(all)
 	return slices.Compact(all)

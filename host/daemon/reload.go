@@ -2,14 +2,15 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
 	"time"
 
 	"github.com/authhost/authhost/host"
 	"github.com/authhost/authhost/host/config"
+	"github.com/authhost/authhost/host/plugin/rollout"
 )
 
 // drainTime bounds how long what a reload replaced is kept for the requests
@@ -17,7 +18,7 @@ import (
 const drainTime = 30 * time.Second
 
 // errStopping is the answer to a reload that comes too late.
-var errStopping = errors.New("authhost is stopping")
+var errStopping = &host.Error{Kind: host.Unavailable, Public: "authhost is stopping"}
 
 // keepCurrent is the one goroutine that makes assemblies, each from the one
 // before, so that no reload loses another. It ends with ctx.
@@ -29,8 +30,8 @@ func (d *Daemon) keepCurrent(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case answer := <-d.reloads:
-			answer <- d.reloadConfig(ctx)
+		case task := <-d.tasks:
+			task(ctx)
 		case <-tick.C:
 			if changed := d.watcher.poll(); len(changed) > 0 {
 				d.log.LogAttrs(ctx, slog.LevelInfo, "files changed", slog.Any("files", changed))
@@ -48,18 +49,21 @@ func (d *Daemon) takeUp(ctx context.Context, changed []string) {
 		_ = d.reloadConfig(ctx)
 		return
 	}
-	if err := d.rebuild(ctx, d.current.config); err != nil {
-		d.log.LogAttrs(ctx, slog.LevelError, "changed files refused, the last good ones are in force", slog.Any("reason", err))
-	}
+	d.renewPlugins(ctx)
 }
 
-// Reload reads the configuration again and applies it whole or not at all. It
-// returns when the new one is in force, or why it is not. It needs Run to be
-// under way.
-func (d *Daemon) Reload(ctx context.Context) error {
+// inTurn has the goroutine that makes assemblies do something, and returns
+// what came of it. It needs Run to be under way.
+func (d *Daemon) inTurn(ctx context.Context, do func(ctx context.Context) error) error {
 	answer := make(chan error, 1)
 	select {
-	case d.reloads <- answer:
+	case d.tasks <- func(ctx context.Context) {
+		err := do(ctx)
+		if err != nil && ctx.Err() != nil {
+			err = errStopping
+		}
+		answer <- err
+	}:
 	case <-d.stopped:
 		return errStopping
 	case <-ctx.Done():
@@ -70,6 +74,68 @@ func (d *Daemon) Reload(ctx context.Context) error {
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// Reload reads the configuration again and applies it whole or not at all. It
+// returns when the new one is in force, or why it is not. It needs Run to be
+// under way.
+func (d *Daemon) Reload(ctx context.Context) error { return d.inTurn(ctx, d.reloadConfig) }
+
+// ReloadPlugin takes up a plugin's files as they stand, changed or not, by the
+// configuration in force. It returns when the new version serves, or why it
+// does not. It needs Run to be under way.
+func (d *Daemon) ReloadPlugin(ctx context.Context, name string) error {
+	return d.inTurn(ctx, func(ctx context.Context) error {
+		p, ok := d.current.plugins[name]
+		if !ok {
+			return errNoPlugin
+		}
+		files := files{watcher: &d.watcher}
+		var err error
+		if p.Candidate, err = p.Try(ctx, d.current.spec(name), files.read, true); err != nil {
+			d.refusedPlugin(ctx, p, err)
+			return err
+		}
+		d.replace(ctx, p)
+		return nil
+	})
+}
+
+// RollBackPlugin puts a plugin's previous generation back in force. It needs
+// Run to be under way.
+func (d *Daemon) RollBackPlugin(ctx context.Context, name string) error {
+	return d.inTurn(ctx, func(ctx context.Context) error {
+		p, ok := d.current.plugins[name]
+		if !ok {
+			return errNoPlugin
+		}
+		if p.Candidate, ok = p.Back(); !ok {
+			return &host.Error{Kind: host.Conflict, Public: "no_previous_version"}
+		}
+		d.replace(ctx, p)
+		return nil
+	})
+}
+
+var errNoPlugin = &host.Error{Kind: host.NotFound, Public: "no_such_plugin"}
+
+// replace puts one plugin's candidate in force.
+func (d *Daemon) replace(ctx context.Context, p plugged) {
+	plugins := maps.Clone(d.current.plugins)
+	plugins[p.Version.Host().Name] = p
+	d.adopt(ctx, d.current.with(plugins))
+}
+
+// renewPlugins takes up whatever changed of the plugins of the configuration in
+// force.
+func (d *Daemon) renewPlugins(ctx context.Context) {
+	plugins, err := d.loadPlugins(ctx, d.current.config, d.current.plugins)
+	switch {
+	case err != nil: // there is a last good version of each
+		d.log.LogAttrs(ctx, slog.LevelError, "changed plugins refused", slog.Any("reason", err))
+	case len(unserved(plugins)) > 0:
+		d.adopt(ctx, d.current.with(plugins))
 	}
 }
 
@@ -88,6 +154,9 @@ func (d *Daemon) reloadConfig(ctx context.Context) error {
 		d.keepUp(ctx, next)
 		return err
 	}
+	for _, p := range d.current.plugins {
+		p.Withdrawn()
+	}
 	d.log.LogAttrs(ctx, slog.LevelInfo, "configuration applied", slog.Uint64("generation", d.current.snapshot.Generation))
 	return nil
 }
@@ -97,25 +166,10 @@ func (d *Daemon) reloadConfig(ctx context.Context) error {
 // the refused one, if it could be read, names is watched, since it may be good
 // once that is there.
 func (d *Daemon) keepUp(ctx context.Context, refused *config.Config) {
-	if d.modulesChanged() {
-		if err := d.rebuild(ctx, d.current.config); err != nil {
-			d.log.LogAttrs(ctx, slog.LevelError, "changed plugins refused", slog.Any("reason", err))
-		}
-	}
+	d.renewPlugins(ctx)
 	if refused != nil {
 		d.watcher.watch(append(d.current.files(), awaited(refused)...))
 	}
-}
-
-// modulesChanged says whether the module of a plugin is another than the one
-// in service.
-func (d *Daemon) modulesChanged() bool {
-	for _, p := range d.current.plugins {
-		if hash, ok := d.watcher.seen(p.entry.Module); ok && hash != p.hash {
-			return true
-		}
-	}
-	return false
 }
 
 // readConfig reads the configuration. Its hash is taken first: a change in
@@ -143,12 +197,24 @@ func (d *Daemon) rebuild(ctx context.Context, c *config.Config) error {
 func (d *Daemon) adopt(ctx context.Context, next *assembly) {
 	old := d.current
 	d.current = next
-	d.serving.Store(next)
-	previous := d.pipeline.Swap(next.snapshot)
 	if old == nil {
+		old = &assembly{}
+	}
+	gone := retirement{snapshot: d.pipeline.Swap(next.snapshot), realms: old.realmsMissingFrom(next), near: old.nearMissingFrom(next)}
+	var changed []taken
+	changed, gone.plugins = takeOver(old.plugins, next.plugins)
+	d.serving.Store(next)
+	for _, p := range changed {
+		d.tell(ctx, p)
+	}
+	for name := range old.plugins {
+		if _, ok := next.plugins[name]; !ok {
+			d.audit.PluginGone(name)
+		}
+	}
+	if gone.snapshot == nil {
 		return
 	}
-	gone := retirement{snapshot: previous, plugins: missingFrom(old.plugins, next.plugins), realms: old.realmsMissingFrom(next), near: old.nearMissingFrom(next)}
 	select {
 	case d.retired <- gone:
 	case <-ctx.Done():
@@ -160,7 +226,7 @@ func (d *Daemon) adopt(ctx context.Context, next *assembly) {
 // retirement is what one swap took out of service.
 type retirement struct {
 	snapshot *host.Snapshot
-	plugins  []*loaded
+	plugins  []*rollout.Version
 	realms   []*realm
 	near     *nearCache // nil: it is still in use, or there was none
 }
@@ -188,7 +254,7 @@ func (d *Daemon) drain(ctx context.Context) {
 
 // close lets go of what was retired, also when ctx has ended.
 func (d *Daemon) close(ctx context.Context, r retirement) {
-	closePlugins(context.WithoutCancel(ctx), d.log, r.plugins)
+	closeVersions(context.WithoutCancel(ctx), d.log, r.plugins)
 	for _, r := range r.realms {
 		r.stop()
 	}

@@ -4,10 +4,12 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/authhost/authhost/abi"
+	"github.com/authhost/authhost/host/plugin/rollout"
 	. "github.com/authhost/authhost/host/plugin/wasmtest"
 )
 
@@ -44,39 +46,55 @@ func open(t *testing.T, config string, modules map[string]string) (d *Daemon, di
 	return d, dir
 }
 
-// What a reload replaced is closed once the last request that uses it has been
-// decided, and not before; what is still used stays.
+// What a reload replaced is kept for a rollback. What came before that is
+// closed once the last request that uses it has been decided, and not before;
+// what is still used stays.
 func TestDrainClosesWhatWasReplaced(t *testing.T) {
 	d, dir := open(t, "cache: {driver: memory}\nplugins:\n  - {name: changed, module: a.wasm}\n  - {name: same, module: b.wasm}\n",
 		map[string]string{"a.wasm": gate("1"), "b.wasm": gate("b")})
-	old, same := d.current.plugins["changed"].version, d.current.plugins["same"].version
+	old, same := d.current.plugins["changed"].Version, d.current.plugins["same"].Version
 	request := d.pipeline.Acquire()
+	all, _ := old.Instances()
 
-	write(t, filepath.Join(dir, "a.wasm"), gate("2"))
-	if err := d.rebuild(t.Context(), d.current.config); err != nil {
-		t.Fatal(err)
+	swap := func(version string) *rollout.Version {
+		write(t, filepath.Join(dir, "a.wasm"), gate(version))
+		d.renewPlugins(t.Context())
+		return d.current.plugins["changed"].Version
 	}
-	if d.current.plugins["changed"].version == old || d.current.plugins["same"].version != same {
+	second := swap("2")
+	if second == old || d.current.plugins["same"].Version != same {
 		t.Fatal("not the changed plugin alone was loaded anew")
 	}
+	first := <-d.retired
+	if len(first.plugins) != 0 {
+		t.Fatalf("the previous generation is closed: %v", first.plugins)
+	}
+	d.retired <- first
+	swap("3")
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	go d.drain(ctx)
-	for len(d.retired) > 0 { // it waits for the request now
+	for len(d.retired) > 1 { // it waits for the request now
 		time.Sleep(time.Millisecond)
 	}
+	swap("4")
 	for range 50 {
-		if n, _ := old.Instances(); n != 1 {
+		if n, _ := old.Instances(); n != all || n == 0 {
 			t.Fatalf("the old plugin has %d instances with a request under way", n)
 		}
 		time.Sleep(time.Millisecond)
 	}
 	request.Release()
-	for n := 1; n > 0; n, _ = old.Instances() {
-		time.Sleep(time.Millisecond)
+	for _, v := range []*rollout.Version{old, second} {
+		for n := 1; n > 0; n, _ = v.Instances() {
+			time.Sleep(time.Millisecond)
+		}
 	}
-	if n, _ := same.Instances(); n != 1 {
+	if n, _ := same.Instances(); n != all {
 		t.Errorf("the unchanged plugin has %d instances", n)
+	}
+	if kept := d.current.plugins["changed"].All(); len(kept) != 2 || kept[0].Number != 4 || kept[1].Number != 3 {
+		t.Errorf("%d generations are kept", len(kept))
 	}
 }
 
@@ -85,20 +103,20 @@ func TestDrainClosesWhatWasReplaced(t *testing.T) {
 func TestPluginsOfOneModuleAgree(t *testing.T) {
 	d, dir := open(t, "cache: {driver: memory}\nplugins:\n  - {name: one, module: a.wasm}\n  - {name: two, module: a.wasm}\n",
 		map[string]string{"a.wasm": gate("1")})
-	read := modules{}
+	read := files{watcher: &d.watcher}
 	path := filepath.Join(dir, "a.wasm")
 	write(t, path, gate("2"))
-	one, err := d.loadPlugin(t.Context(), d.current.config.Plugins[0], nil, read)
+	one, err := d.current.plugins["one"].Try(t.Context(), d.current.spec("one"), read.read, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	write(t, path, gate("3"))
-	two, err := d.loadPlugin(t.Context(), d.current.config.Plugins[1], nil, read)
+	two, err := d.current.plugins["two"].Try(t.Context(), d.current.spec("two"), read.read, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer closePlugins(t.Context(), d.log, []*loaded{one, two})
-	if one.hash != two.hash {
+	defer closeVersions(t.Context(), d.log, []*rollout.Version{one.Version, two.Version})
+	if one.Version.SHA256 != two.Version.SHA256 {
 		t.Error("they are of two versions")
 	}
 	// And the newer one is not lost.
@@ -128,7 +146,7 @@ func TestRefusedConfigurationIsUndone(t *testing.T) {
 		t.Fatalf("the poll reports %v", changed)
 	}
 	d.takeUp(t.Context(), changed)
-	if d.refused || len(d.current.plugins) != 3 || d.current.plugins["one"] != before.plugins["one"] {
+	if d.refused || len(d.current.plugins) != 3 || d.current.plugins["one"].Version != before.plugins["one"].Version {
 		t.Errorf("refused %v, plugins %v", d.refused, d.current.plugins)
 	}
 	if err := os.Remove(file); err != nil {
@@ -136,5 +154,36 @@ func TestRefusedConfigurationIsUndone(t *testing.T) {
 	}
 	if err := d.reloadConfig(t.Context()); err == nil || len(d.current.plugins) != 3 {
 		t.Errorf("without a file: %v", err)
+	}
+}
+
+// A version that is gone back to comes with the headers that it may set: no
+// copy of a client's may survive in their place.
+func TestRollbackBringsItsHeaders(t *testing.T) {
+	config := func(header string) string {
+		return "cache: {driver: memory}\nplugins:\n  - {name: gate, module: a.wasm, headers: [" + header + "]}\n"
+	}
+	d, dir := open(t, config("X-Old"), map[string]string{"a.wasm": gate("1")})
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	go d.keepCurrent(ctx)
+	write(t, filepath.Join(dir, "authhost.yaml"), config("X-New"))
+	if err := d.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.RollBackPlugin(t.Context(), "gate"); err != nil {
+		t.Fatal(err)
+	}
+	s := d.pipeline.Acquire()
+	defer s.Release()
+	if !slices.Equal(s.PluginHeaders, []string{"X-New", "X-Old"}) {
+		t.Errorf("headers %v", s.PluginHeaders)
+	}
+	stop()
+	<-d.stopped
+	for _, do := range []func(context.Context, string) error{d.ReloadPlugin, d.RollBackPlugin} {
+		if err := do(t.Context(), "gate"); err != errStopping {
+			t.Errorf("stopped: %v", err)
+		}
 	}
 }

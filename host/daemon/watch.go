@@ -69,7 +69,8 @@ func (w *watcher) watch(paths []string) {
 }
 
 // applied records that content of path was taken up, well or not: only other
-// content will be reported. It is called with what was read before it is used.
+// content will be reported. It is called with what was read before it is used,
+// nil for a file that is not there.
 func (w *watcher) applied(path string, content []byte) {
 	if w.files == nil {
 		w.files = map[string]*watchedFile{}
@@ -77,16 +78,10 @@ func (w *watcher) applied(path string, content []byte) {
 	if w.files[path] == nil {
 		w.files[path] = &watchedFile{pending: true}
 	}
-	w.files[path].hash = sha256.Sum256(content)
-}
-
-// seen returns the hash of the content of path that was applied or reported
-// last, if any was.
-func (w *watcher) seen(path string) (hash [sha256.Size]byte, ok bool) {
-	if f := w.files[path]; f != nil {
-		hash = f.hash
+	w.files[path].hash = [sha256.Size]byte{}
+	if content != nil {
+		w.files[path].hash = sha256.Sum256(content)
 	}
-	return hash, hash != [sha256.Size]byte{}
 }
 
 // poll returns the paths whose content changed and has stood still since the

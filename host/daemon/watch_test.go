@@ -55,6 +55,13 @@ func TestWatcherReportsContentOnce(t *testing.T) {
 	if got := settle(&w); got != nil {
 		t.Fatalf("removed: %v", got)
 	}
+	for _, content := range []string{"", "three"} {
+		w.applied(path, nil) // somebody saw that it is not there
+		write(t, path, content)
+		if got := settle(&w); !slices.Equal(got, []string{path}) {
+			t.Fatalf("%q is there again: %v", content, got)
+		}
+	}
 }
 
 func TestWatcherWaitsUntilAFileStandsStill(t *testing.T) {

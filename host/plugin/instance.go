@@ -100,6 +100,7 @@ func (i *instance) start() (err error) {
 	if err := i.initialize(); err != nil {
 		return err
 	}
+	i.plugin.opts.Step("configure")
 	if err := i.configure(); err != nil {
 		return &refusal{err}
 	}

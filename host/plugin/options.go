@@ -88,6 +88,9 @@ type Options struct {
 	Metrics Metrics          // nil: nothing is counted
 	Now     func() time.Time // nil: time.Now
 	Rand    io.Reader        // what guests draw random bytes from; nil: crypto/rand
+	// Step, when set, is told by Load each step as it begins, by the names of
+	// LoadError; one may come again.
+	Step func(name string)
 }
 
 // withDefaults returns the options with every default filled in, or why they
@@ -128,6 +131,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Step == nil {
+		o.Step = func(string) {}
 	}
 	if o.Rand == nil {
 		o.Rand = rand.Reader

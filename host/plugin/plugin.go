@@ -77,6 +77,7 @@ func Load(ctx context.Context, o Options) (*Plugin, error) {
 		return fail("options", err)
 	}
 	o.Module = nil
+	o.Step("check")
 	module, err = guard(module)
 	if err != nil {
 		return fail("check", err)
@@ -98,6 +99,7 @@ func Load(ctx context.Context, o Options) (*Plugin, error) {
 		p.opts.Cache = p.cache
 	}
 	step, err := p.open(ctx, module)
+	p.opts.Step = func(string) {} // of Load alone
 	if err != nil {
 		p.Close(context.WithoutCancel(ctx))
 		return fail(step, err)
@@ -109,9 +111,11 @@ func Load(ctx context.Context, o Options) (*Plugin, error) {
 func (p *Plugin) open(caller context.Context, module []byte) (step string, err error) {
 	ctx := context.WithoutCancel(caller) // the engine keeps it
 	memoryPages := uint32(p.opts.Limits.Memory / pageSize)
+	p.opts.Step("compile")
 	if err := validate(ctx, module, memoryPages); err != nil {
 		return "compile", err
 	}
+	p.opts.Step("check")
 	if module, err = metered(module); err != nil {
 		return "check", err
 	}
@@ -123,6 +127,7 @@ func (p *Plugin) open(caller context.Context, module []byte) (step string, err e
 	if err := caller.Err(); err != nil {
 		return "compile", err
 	}
+	p.opts.Step("compile")
 	p.runtime = wazero.NewRuntimeWithConfig(ctx, p.opts.Engine.config().
 		WithCoreFeatures(features).
 		WithCompilationCache(p.opts.Cache.code).
@@ -134,9 +139,11 @@ func (p *Plugin) open(caller context.Context, module []byte) (step string, err e
 	if err := caller.Err(); err != nil {
 		return "compile", err
 	}
+	p.opts.Step("check")
 	if p.hooks, err = check(p.compiled); err != nil {
 		return "check", err
 	}
+	p.opts.Step("start")
 	if err := exportWASI(ctx, p.runtime); err != nil {
 		return "start", err
 	}

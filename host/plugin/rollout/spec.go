@@ -1,0 +1,98 @@
+package rollout
+
+import (
+	"crypto/sha256"
+	"errors"
+	"io/fs"
+	"reflect"
+	"strings"
+
+	"github.com/authhost/authhost/host/plugin"
+	"github.com/authhost/authhost/host/plugin/signature"
+)
+
+const (
+	moduleSuffix = ".wasm"
+	casesSuffix  = ".cases.yaml"
+)
+
+// Spec is what a plugin's entry of the configuration asks for.
+type Spec struct {
+	Name       string
+	Module     string // the file's path
+	SHA256     string // of the module, in lower-case hex; empty: any
+	PublicKeys []string
+	Config     []byte // JSON
+	Headers    []string
+	Limits     plugin.Limits
+	Isolated   bool // nothing of one call is there for the next
+	Gates      Gates
+}
+
+// Gates bound which new versions may follow. They are of no concern to a
+// version that serves.
+type Gates struct {
+	AllowDowngrade bool // to an older version than the one that serves
+	MaxChanged     int  // recent decisions that a new version may change; negative: any number
+}
+
+// sameRun says whether both stand for one version, given the same files.
+func (s Spec) sameRun(other Spec) bool {
+	s.Gates = other.Gates
+	return reflect.DeepEqual(s, other)
+}
+
+// casesFile is where the plugin's own cases stand.
+func (s *Spec) casesFile() string { return strings.TrimSuffix(s.Module, moduleSuffix) + casesSuffix }
+
+// Files returns the files whose change calls for an attempt.
+func (s *Spec) Files() []string {
+	files := []string{s.Module, s.casesFile()}
+	if len(s.PublicKeys) > 0 {
+		files = append(files, s.Module+signature.Suffix)
+	}
+	return files
+}
+
+// ReadFile reads a whole file; one that is not there is fs.ErrNotExist.
+type ReadFile func(path string) ([]byte, error)
+
+// contents is what stood in a plugin's files at one moment.
+type contents struct {
+	module           []byte
+	cases, signature []byte // nil: there is none
+	print            print
+}
+
+// print tells contents apart.
+type print struct{ module, cases, signature [sha256.Size]byte }
+
+// read reads the files of a spec.
+func (s *Spec) read(file ReadFile) (c contents, err error) {
+	if c.module, err = file(s.Module); err != nil {
+		return contents{}, err
+	}
+	c.print.module = sha256.Sum256(c.module)
+	if c.cases, c.print.cases, err = optional(file, s.casesFile()); err != nil {
+		return contents{}, err
+	}
+	if len(s.PublicKeys) > 0 {
+		if c.signature, c.print.signature, err = optional(file, s.Module+signature.Suffix); err != nil {
+			return contents{}, err
+		}
+	}
+	return c, nil
+}
+
+func optional(file ReadFile, path string) ([]byte, [sha256.Size]byte, error) {
+	content, err := file(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, [sha256.Size]byte{}, nil
+	case err != nil:
+		return nil, [sha256.Size]byte{}, err
+	case content == nil:
+		content = []byte{}
+	}
+	return content, sha256.Sum256(content), nil
+}
