@@ -19,10 +19,11 @@ const (
 	Forbidden       // a valid identity that policy denies
 	NotFound
 	TooManyRequests
-	Refused // understood, and not accepted as it is: 422
+	Refused  // understood, and not accepted as it is: 422
+	Conflict // not possible as things stand: 409
 )
 
-var kindNames = [...]string{"unavailable", "allowed", "bad_request", "unauthenticated", "forbidden", "not_found", "too_many_requests", "refused"}
+var kindNames = [...]string{"unavailable", "allowed", "bad_request", "unauthenticated", "forbidden", "not_found", "too_many_requests", "refused", "conflict"}
 
 // String returns the kind's name as logs show it.
 func (k Kind) String() string {
@@ -37,6 +38,7 @@ func (k Kind) String() string {
 type Error struct {
 	Kind   Kind
 	Public string // safe to show anyone; no secret, no input echoed
+	Step   string // of several, the one that was Refused; may be empty
 	Cause  error  // may be nil
 }
 

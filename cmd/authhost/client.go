@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,9 +14,9 @@ import (
 )
 
 const (
-	clientTimeout = 30 * time.Second // of one request
-	maxAnswer     = 8 << 20          // bytes
-	maxTokenFile  = 64 << 10         // bytes
+	clientTimeout = time.Minute // of one request; a reload takes its time
+	maxAnswer     = 8 << 20     // bytes
+	maxTokenFile  = 64 << 10    // bytes
 )
 
 // client speaks to the admin API on behalf of a person or a script.
@@ -42,24 +43,23 @@ func newClientFlags(name string, stderr io.Writer) clientFlags {
 }
 
 // parse reads the arguments, flags and words in any order, and wants one of
-// verbs and one argument. Wrong usage it explains.
-func (f clientFlags) parse(args []string, verbs ...string) (c *client, verb, arg string, err error) {
+// forms, such as "list" or "show ID". Wrong usage it explains.
+func (f clientFlags) parse(args []string, forms ...string) (c *client, verb, arg string, err error) {
 	words, err := f.words(args)
 	if err != nil {
 		return nil, "", "", err
 	}
 	c, problem := f.client()
-	if len(words) != 2 || words[1] == "" {
-		problem = fmt.Sprintf("want one of %s and an id", strings.Join(verbs, ", "))
-	}
 	if problem == "" {
-		for _, v := range verbs {
-			if words[0] == v {
-				c.token, err = readToken(*f.tokenFile)
-				return c, v, words[1], err
+		problem = "want one of: " + strings.Join(forms, ", ")
+		for _, form := range forms {
+			name, operand, _ := strings.Cut(form, " ")
+			if len(words) == 0 || words[0] != name || len(words) != 1+len(strings.Fields(operand)) || words[len(words)-1] == "" {
+				continue
 			}
+			c.token, err = readToken(*f.tokenFile)
+			return c, name, strings.Join(words[1:], ""), err
 		}
-		problem = fmt.Sprintf("no command %q", words[0])
 	}
 	fmt.Fprintf(f.Output(), "authhost %s: %s\n%s", f.Name(), problem, usage)
 	return nil, "", "", errUsage
@@ -139,13 +139,22 @@ func (c *client) call(ctx context.Context, method, path string, v any) error {
 	return nil
 }
 
-// refused tells of an answer's status, and of the reason in it (RFC 9457).
+// refused tells of an answer's status, and of the reason in it (RFC 9457). What
+// was refused at a step may have a reason of several lines.
 func refused(status int, body []byte) error {
-	var problem struct{ Reason, Plugin string }
-	if json.Unmarshal(body, &problem) != nil || problem.Reason == "" {
-		return fmt.Errorf("refused: %d %s", status, http.StatusText(status))
+	var problem struct{ Reason, Step string }
+	said := fmt.Sprintf("refused: %d %s", status, http.StatusText(status))
+	switch {
+	case json.Unmarshal(body, &problem) != nil || problem.Reason == "":
+		return errors.New(said)
+	case problem.Step == "":
+		return fmt.Errorf("%s: %s", said, printable(problem.Reason))
 	}
-	return fmt.Errorf("refused: %d %s: %s", status, http.StatusText(status), printable(problem.Reason))
+	lines := strings.Split(problem.Reason, "\n")
+	for i := range lines {
+		lines[i] = printable(lines[i])
+	}
+	return fmt.Errorf("%s: step %s: %s", said, printable(problem.Step), strings.Join(lines, "\n  "))
 }
 
 // printable strikes out what would make a terminal do more than show it.

@@ -1,5 +1,5 @@
 // Command authhost runs the host and its tools: dev, serve, check, explain,
-// cache, users, sessions and version. It owns flags, signals and exit codes;
+// cache, users, sessions, plugins and version. It owns flags, signals and exit codes;
 // what the commands do is done by package daemon.
 //
 // Exit codes: 0 done, 1 refused, 2 wrong usage.
@@ -39,7 +39,10 @@ const usage = `usage:
                                        all three: [--output table|json]
   authhost users show|logout ID        who a user is; log a user out everywhere
   authhost sessions list USER_ID       a user's live sessions
-                                       both: --token-file FILE [--server URL] [--realm R] [--output table|json]
+  authhost plugins list                the plugins, and which version of each serves
+  authhost plugins show|reload|rollback NAME
+                                       how one stands; take up its files now; go back to the version before
+                                       all of these: --token-file FILE [--server URL] [--realm R] [--output table|json]
   authhost version                     version of authhost, of the plugin ABI and of Go
 `
 
@@ -71,7 +74,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	commands := map[string]func(context.Context, []string, io.Writer, io.Writer) error{
 		"dev": runDev, "serve": runServe, "check": runCheck, "explain": runExplain, "version": runVersion,
-		"users": runUsers, "sessions": runSessions, "cache": runCache,
+		"users": runUsers, "sessions": runSessions, "plugins": runPlugins, "cache": runCache,
 	}
 	command, ok := commands[args[0]]
 	switch {

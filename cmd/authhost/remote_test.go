@@ -33,6 +33,10 @@ type remote struct {
 	list map[string][]host.SessionInfo // by user id
 	out  []string                      // who logged whom out
 	down bool
+
+	plugins []admin.Plugin
+	asked   []string // what was asked of plugins
+	refuse  error    // what that is answered with
 }
 
 func newRemote(t *testing.T) *remote {
@@ -51,8 +55,9 @@ func newRemote(t *testing.T) *remote {
 			request, err := edge.SelfRequest(r, &host.Snapshot{})
 			return admin.Visit{Request: request, Realms: []*admin.Realm{realm}, Operators: operators}, err
 		},
-		Reload: func(context.Context) error { return nil },
-		Fail:   edge.Fail,
+		Reload:  func(context.Context) error { return nil },
+		Plugins: remotePlugins{s},
+		Fail:    edge.Fail,
 	})
 	if err != nil {
 		t.Fatal(err)

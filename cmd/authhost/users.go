@@ -12,7 +12,7 @@ import (
 
 // runUsers is users show and users logout.
 func runUsers(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	c, verb, id, err := newClientFlags("users", stderr).parse(args, "show", "logout")
+	c, verb, id, err := newClientFlags("users", stderr).parse(args, "show ID", "logout ID")
 	if err != nil {
 		return err
 	}
@@ -24,7 +24,7 @@ func runUsers(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 
 // runSessions is sessions list.
 func runSessions(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	c, _, id, err := newClientFlags("sessions", stderr).parse(args, "list")
+	c, _, id, err := newClientFlags("sessions", stderr).parse(args, "list USER_ID")
 	if err != nil {
 		return err
 	}

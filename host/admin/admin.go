@@ -51,8 +51,8 @@ type Visit struct {
 	Release   func() // lets go of the configuration; called once; may be nil
 }
 
-// Options are what the endpoints need of the rest of the house. Open, Reload
-// and Fail must be set.
+// Options are what the endpoints need of the rest of the house. Open, Reload,
+// Plugins and Fail must be set.
 type Options struct {
 	// Open reads a request and takes hold of the current configuration until
 	// Release. A Host that names no realm is no error. Errors go to Fail.
@@ -62,6 +62,8 @@ type Options struct {
 	EventOf func(r *http.Request) *host.Event
 	// Reload reads the configuration again and applies it whole or not at all.
 	Reload func(ctx context.Context) error
+	// Plugins are those of the configuration in force.
+	Plugins Plugins
 	// Fail answers with an error's kind and public text.
 	Fail func(w http.ResponseWriter, err error)
 	// NotAllowed answers 405, with Allow already set; nil: without a body.
@@ -77,8 +79,8 @@ type Handlers struct {
 
 // New returns the handlers. A route without a rule is an error.
 func New(o Options) (*Handlers, error) {
-	if o.Open == nil || o.Reload == nil || o.Fail == nil {
-		return nil, errors.New("admin: Open, Reload and Fail must be set")
+	if o.Open == nil || o.Reload == nil || o.Plugins == nil || o.Fail == nil {
+		return nil, errors.New("admin: Open, Reload, Plugins and Fail must be set")
 	}
 	if o.EventOf == nil {
 		o.EventOf = func(*http.Request) *host.Event { return &host.Event{} }

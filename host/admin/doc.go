@@ -1,6 +1,6 @@
 // Package admin owns the endpoints by which people look at and end access: of
-// users and their sessions and of the configuration on the admin listener, of
-// one's own sessions and of introspection on the public one. It owns the rule
+// users and their sessions, of plugins and of the configuration on the admin
+// listener, of one's own sessions and of introspection on the public one. It owns the rule
 // of who may, in one place: rule.go.
 //
 // Who calls is found out anew for every request and read through to the shared

@@ -12,10 +12,10 @@ func CheckRoute(method, pattern string, may uint8, do bool) error {
 var PageOf = pageOf
 
 // Match says which route of the admin listener a path is, and what it names.
-func Match(method, path string) (pattern, realm, user, allow string) {
+func Match(method, path string) (pattern, realm, user, plugin, allow string) {
 	rt, n, allow := match(adminRoutes(), method, path)
 	if rt != nil {
 		pattern = rt.pattern
 	}
-	return pattern, n.realm, n.user, allow
+	return pattern, n.realm, n.user, n.plugin, allow
 }

@@ -44,10 +44,12 @@ type rig struct {
 	held    int // visits not yet released
 	reloads int
 	refuse  error // what a reload answers
+	plugins *plugins
 }
 
 func newRig(t testing.TB) *rig {
 	g := &rig{t: t}
+	g.plugins = &plugins{g: g, list: []admin.Plugin{{Name: "gate", State: "serving"}, {Name: "more", State: "refused"}}}
 	g.addRealm("main", "admin")
 	g.addRealm("other", "admin")
 	g.addRealm("bare", "")
@@ -82,6 +84,7 @@ func newRig(t testing.TB) *rig {
 			g.reloads++
 			return g.refuse
 		},
+		Plugins:    g.plugins,
 		Fail:       edge.Fail,
 		NotAllowed: edge.NotAllowed,
 		Log:        slog.New(slog.NewTextHandler(&g.log, nil)),

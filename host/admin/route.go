@@ -10,7 +10,7 @@ import (
 // route is one endpoint.
 type route struct {
 	method  string
-	pattern string // "{realm}", "{user_id}" and "{id}" each stand for one segment
+	pattern string // "{realm}", "{user_id}", "{id}" and "{name}" each stand for one segment
 	may     rule
 	do      func(x *exchange) error
 }
@@ -18,6 +18,10 @@ type route struct {
 func adminRoutes() []route {
 	return append(append(userRoutes("/v1/users", self|realmAdmin, realmAdmin),
 		userRoutes("/v1/system/realms/{realm}/users", operator, operator)...),
+		route{http.MethodGet, "/v1/plugins", operator, (*exchange).listPlugins},
+		route{http.MethodGet, "/v1/plugins/{name}", operator, (*exchange).showPlugin},
+		route{http.MethodPost, "/v1/plugins/{name}/reload", operator, (*exchange).reloadPlugin},
+		route{http.MethodPost, "/v1/plugins/{name}/rollback", operator, (*exchange).rollBackPlugin},
 		route{http.MethodPost, "/v1/config/reload", operator, (*exchange).reload})
 }
 
@@ -59,7 +63,7 @@ func checkRoutes(routes []route) error {
 }
 
 // names is what a path names.
-type names struct{ realm, user, session string }
+type names struct{ realm, user, session, plugin string }
 
 // match finds the route of a request. If its path has routes but none of this
 // method, rt is one of them and allow lists their methods.
@@ -103,6 +107,8 @@ func (rt *route) covers(path string) (n names, ok bool) {
 			n.user = got
 		case "{id}":
 			n.session = got
+		case "{name}":
+			n.plugin = got
 		default:
 			if got != want {
 				return names{}, false

@@ -23,6 +23,10 @@ func TestMethods(t *testing.T) {
 		{g.ask, "GET", user + "/logout", "POST"},
 		{g.ask, "PUT", user + "/deactivate", "POST"},
 		{g.ask, "GET", "/v1/config/reload", "POST"},
+		{g.ask, "POST", "/v1/plugins", "GET, HEAD"},
+		{g.ask, "DELETE", "/v1/plugins/gate", "GET, HEAD"},
+		{g.ask, "GET", "/v1/plugins/gate/reload", "POST"},
+		{g.ask, "PUT", "/v1/plugins/gate/rollback", "POST"},
 		{g.ask, "GET", "/v1/system/realms/main/users/x/logout", "POST"},
 		{g.visit, "POST", "/v1/me", "GET, HEAD"},
 		{g.visit, "DELETE", "/v1/me/sessions", "GET, HEAD"},
@@ -39,7 +43,7 @@ func TestMethods(t *testing.T) {
 			}
 		}
 	}
-	if c := g.changes(); len(c) != 0 || g.reloads != 0 {
+	if c := g.changes(); len(c) != 0 || g.reloads != 0 || g.plugins.done != nil {
 		t.Errorf("done all the same: %q", c)
 	}
 }
@@ -62,17 +66,17 @@ func TestNoRouteWithoutARule(t *testing.T) {
 
 // FuzzMatch sees to it that a path is the route that it spells, and no other.
 func FuzzMatch(f *testing.F) {
-	for _, s := range []string{"/v1/users/x", "/v1/users//", "/v1/system/realms/a/users/b/logout", "/", "", "//", "/v1/users/{user_id}", "/v1/config/reload/"} {
+	for _, s := range []string{"/v1/users/x", "/v1/users//", "/v1/system/realms/a/users/b/logout", "/", "", "//", "/v1/users/{user_id}", "/v1/config/reload/", "/v1/plugins/gate/rollback", "/v1/plugins/"} {
 		f.Add("GET", s)
 		f.Add("POST", s)
 	}
 	f.Fuzz(func(t *testing.T, method, path string) {
-		pattern, realm, user, allow := admin.Match(method, path)
+		pattern, realm, user, plugin, allow := admin.Match(method, path)
 		if pattern == "" || allow != "" {
 			return
 		}
-		if got := strings.NewReplacer("{realm}", realm, "{user_id}", user).Replace(pattern); got != path || strings.Contains(user+realm, "/") {
-			t.Errorf("%q is not %s with realm %q and user %q", path, pattern, realm, user)
+		if got := strings.NewReplacer("{realm}", realm, "{user_id}", user, "{name}", plugin).Replace(pattern); got != path || strings.Contains(user+realm+plugin, "/") {
+			t.Errorf("%q is not %s with realm %q, user %q and plugin %q", path, pattern, realm, user, plugin)
 		}
 	})
 }

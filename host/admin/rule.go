@@ -114,3 +114,6 @@ func admitOperator(may rule, c *caller, named names, realms []*Realm) (grant, er
 
 func forbidden() error  { return &host.Error{Kind: host.Forbidden, Public: "not_allowed"} }
 func noSuchUser() error { return &host.Error{Kind: host.NotFound, Public: "no_such_user"} }
+func noSuchPlugin() error {
+	return &host.Error{Kind: host.NotFound, Public: "no_such_plugin"}
+}

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -136,7 +137,7 @@ func (x *exchange) reload() error {
 	err := x.h.o.Reload(x.ctx)
 	x.h.o.Log.LogAttrs(x.ctx, slog.LevelInfo, "configuration reload asked for",
 		slog.String("operator", x.grant.by.ID), slog.Bool("applied", err == nil))
-	if err != nil {
+	if _, told := errors.AsType[*host.Error](err); err != nil && !told {
 		err = &host.Error{Kind: host.Refused, Public: err.Error(), Cause: err}
 	}
 	return x.done(err)

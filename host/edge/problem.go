@@ -2,6 +2,7 @@ package edge
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 
 	"github.com/authhost/authhost/host"
@@ -14,6 +15,7 @@ type Problem struct {
 	Status int    `json:"status"` // an HTTP status
 	Reason string `json:"reason"`
 	Plugin string `json:"plugin,omitempty"`
+	Step   string `json:"step,omitempty"` // at which something was refused
 }
 
 // retryAfter is what a client is told to wait, in seconds, when nothing can be
@@ -53,7 +55,11 @@ func Fail(w http.ResponseWriter, err error) {
 		o.failed(err)
 	}
 	kind, reason := host.Explain(err)
-	Problem{Status: Status(kind), Reason: reason}.Write(w)
+	p := Problem{Status: Status(kind), Reason: reason}
+	if e, ok := errors.AsType[*host.Error](err); ok {
+		p.Step = e.Step
+	}
+	p.Write(w)
 }
 
 // NotAllowed answers 405; Allow must have been set.
@@ -78,6 +84,8 @@ func Status(k host.Kind) int {
 		return http.StatusTooManyRequests
 	case host.Refused:
 		return http.StatusUnprocessableEntity
+	case host.Conflict:
+		return http.StatusConflict
 	}
 	return http.StatusServiceUnavailable
 }
