@@ -55,6 +55,10 @@ func TestDocsOperating(t *testing.T) {
 		t.Errorf("%s: %v\n%s", reload, err, b)
 	}
 
+	writeFile(t, filepath.Join(dir, "trap.wasm"), "no module")
+	if a := ask(t, "POST", h.admin+"/v1/plugins/trap/reload", bearer(token)...); a.status != http.StatusUnprocessableEntity || !strings.Contains(a.body, `"step":"check"`) {
+		t.Errorf("a broken module: %s", a)
+	}
 	documentedMetrics(t, text, get(t, h.telemetry+"/metrics").body)
 	log := h.log()
 	found := 0

@@ -35,6 +35,34 @@ func denying(reason string) []byte {
 	return m.Encode()
 }
 
+// longFrame is how long a frame is, in bytes, that denyingLong tells from the
+// others: that of a request with a longer path.
+const longFrame = 2000
+
+// denyingLong is a module that denies everything for that reason, and what
+// comes in a long frame for another.
+func denyingLong(reason, longs string) []byte {
+	data := ""
+	deny := func(reason string) []byte {
+		answer := abi.AppendAnswer(nil, abi.Answer{Code: abi.CodeNo, Reason: reason})
+		at := guestAnswer + len(data)
+		data += string(answer)
+		return Join(
+			Const32(guestBuffer), Const32(int32(at)), Const32(int32(len(answer))), Op(0xfc, 0x0a, 0, 0), // memory.copy
+			Const64(int64(len(answer))<<32|int64(abi.CodeNo)), Op(0x0f), // return
+		)
+	}
+	// if frame_len > longFrame
+	m := guest(Join(Local(0), Const32(longFrame), Op(0x4b, 0x04, 0x40), deny(longs), Op(0x0b), deny(reason)))
+	m.Data = map[uint32]string{guestAnswer: data}
+	return m.Encode()
+}
+
+// ofAnotherABI is a plugin that speaks a version of the ABI to come.
+func ofAnotherABI() []byte {
+	return Module{MinPages: 1, Funcs: []Func{{Export: abi.MarkerPrefix + "v2"}}}.Encode()
+}
+
 // allowing is a module that allows everything.
 func allowing() []byte { return guest(Const64(int64(abi.CodeYes))).Encode() }
 

@@ -25,12 +25,17 @@ plugins:
 routes: [{path: "/**", plugins: [gate]}]
 `
 
-func startReloading(t testing.TB, config string) *reloading {
+// startReloading starts one; beside are names and contents of more files, in
+// turn.
+func startReloading(t testing.TB, config string, beside ...string) *reloading {
 	t.Helper()
 	idp := newIssuer(t)
 	r := &reloading{dir: t.TempDir(), auth: bearer(idp.token(t, "viewer", nil))}
 	r.module = filepath.Join(r.dir, "gate.wasm")
 	writeFile(t, r.module, string(denying("first")))
+	for i := 0; i < len(beside); i += 2 {
+		writeFile(t, filepath.Join(r.dir, beside[i]), beside[i+1])
+	}
 	file := filepath.Join(r.dir, "authhost.yaml")
 	writeFile(t, file, listen+"cache: {driver: memory}\n"+idp.realm("")+config)
 	r.authhost = serveFile(t, file)

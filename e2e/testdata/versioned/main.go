@@ -11,8 +11,9 @@ import (
 	"github.com/authhost/authhost/sdk/configure"
 )
 
-// version is set by the linker.
-var version string
+// Set by the linker. With slow, configure takes some hundred
+// milliseconds.
+var version, slow string
 
 var header string
 
@@ -21,6 +22,9 @@ func init() {
 		header = strings.Trim(string(config), `"`)
 		if version == "" {
 			return errors.New("built without a version")
+		}
+		if slow != "" {
+			spin()
 		}
 		return nil
 	})
@@ -31,6 +35,14 @@ func init() {
 		}
 		return d.Reason("version "+version).Header(header, version)
 	})
+}
+
+var spun uint32
+
+func spin() {
+	for i := range uint32(100_000_000) {
+		spun = spun*31 + i
+	}
 }
 
 func main() {}
