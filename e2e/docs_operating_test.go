@@ -59,6 +59,12 @@ func TestDocsOperating(t *testing.T) {
 	if a := ask(t, "POST", h.admin+"/v1/plugins/trap/reload", bearer(token)...); a.status != http.StatusUnprocessableEntity || !strings.Contains(a.body, `"step":"check"`) {
 		t.Errorf("a broken module: %s", a)
 	}
+	shown := get(t, h.admin+"/v1/plugins/trap", bearer(token)...).body
+	for _, field := range []string{"state", "sha256", "version", "generation", "last_error", "health", "last_attempt", "asked", "changed"} {
+		if !strings.Contains(text, "`"+field+"`") || !strings.Contains(shown, `"`+field+`":`) {
+			t.Errorf("%s is not in the page and in %s", field, shown)
+		}
+	}
 	documentedMetrics(t, text, get(t, h.telemetry+"/metrics").body)
 	log := h.log()
 	found := 0

@@ -213,8 +213,8 @@ var (
 )
 
 // foreign are words of these pages in the form of a configuration key that
-// belong to somebody else.
-var foreign = []string{"authhost_ready", "auth_request", "forward_auth"}
+// belong to somebody else, the last of them to what is told of a plugin.
+var foreign = []string{"authhost_ready", "auth_request", "forward_auth", "rolled_back", "last_error", "last_attempt"}
 
 // Every configuration key that a page names is one, by the reference.
 func TestDocsKeysExist(t *testing.T) {
