@@ -12,9 +12,6 @@ import (
 	"github.com/authhost/authhost/host/plugin/rollout"
 )
 
-// maxShown is how many changed decisions of an attempt are shown.
-const maxShown = 50
-
 // adminPlugins are the plugins as the admin endpoints know them.
 type adminPlugins struct{ d *Daemon }
 
@@ -70,11 +67,11 @@ func shownGeneration(g *rollout.Generation) admin.Generation {
 }
 
 func shownAttempt(a *rollout.Attempt) admin.Attempt {
-	shown := admin.Attempt{At: a.At.UTC().Truncate(time.Millisecond), SHA256: a.SHA256, Version: a.Version, Steps: make([]admin.Step, len(a.Steps)), Asked: a.Asked, Changed: len(a.Changed)}
+	shown := admin.Attempt{At: a.At.UTC().Truncate(time.Millisecond), SHA256: a.SHA256, Version: a.Version, Steps: make([]admin.Step, len(a.Steps)), Asked: a.Asked, Changed: a.Changed}
 	for i, s := range a.Steps {
 		shown.Steps[i] = admin.Step{Name: s.Name, Outcome: string(s.Outcome), Detail: s.Detail, Millis: float64(s.Took.Microseconds()) / 1000}
 	}
-	for _, c := range a.Changed[:min(len(a.Changed), maxShown)] {
+	for _, c := range a.Changes {
 		shown.Changes = append(shown.Changes, admin.Change{Method: c.Method, Host: c.Host, Path: c.Path, UserID: c.UserID,
 			Roles: append([]string{}, c.Roles...), Old: shownAnswer(c.Old), New: shownAnswer(c.New)})
 	}

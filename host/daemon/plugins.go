@@ -155,7 +155,7 @@ func (d *Daemon) tell(ctx context.Context, p taken) {
 		return
 	}
 	d.reported("plugin/"+s.Name, nil)
-	say = append(say, slog.Any("steps", stepTexts(p.Attempt)), slog.Int("asked", p.Attempt.Asked), slog.Int("changed", len(p.Attempt.Changed)))
+	say = append(say, slog.Any("steps", stepTexts(p.Attempt)), slog.Int("asked", p.Attempt.Asked), slog.Int("changed", p.Attempt.Changed))
 	d.log.LogAttrs(ctx, slog.LevelInfo, "plugin loaded", say...)
 }
 

@@ -32,6 +32,9 @@ const (
 	Refused Outcome = "refused"
 )
 
+// maxChanges is how many changed decisions of an attempt are kept.
+const maxChanges = 50
+
 // Step is one step of an attempt.
 type Step struct {
 	Name    string
@@ -48,7 +51,8 @@ type Attempt struct {
 	Version string    // that the signature names; empty if none was judged
 	Steps   []Step
 	Asked   int             // recent decisions that were replayed
-	Changed []replay.Change // those that the new version decides differently
+	Changed int             // how many of them the new version decides differently
+	Changes []replay.Change // the first of those
 
 	now   func() time.Time
 	at    int       // index of the step under way

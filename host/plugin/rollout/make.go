@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/authhost/authhost/host"
@@ -174,8 +175,9 @@ func (r *Rollout) replay(ctx context.Context, a *Attempt, v *Version) error {
 	ctx, cancel := context.WithTimeout(ctx, replayTime)
 	defer cancel()
 	report := r.serving.recent.Replay(ctx, next)
-	a.Asked, a.Changed, v.recent = report.Asked, report.Changed, report.Next
 	n, max := len(report.Changed), v.spec.Gates.MaxChanged
+	v.recent = report.Next
+	a.Asked, a.Changed, a.Changes = report.Asked, n, slices.Clone(report.Changed[:min(n, maxChanges)])
 	if max >= 0 && n > max {
 		return fmt.Errorf("%d of %d recent decisions would change, max_changed allows %d; the first: %s", n, report.Asked, max, report.Changed[0])
 	}

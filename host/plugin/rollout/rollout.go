@@ -54,7 +54,7 @@ type Rollout struct {
 // tried is what an attempt was made of.
 type tried struct {
 	spec  Spec
-	print print
+	print imprint
 }
 
 // New returns a rollout of the plugin of that name, of which nothing serves yet.

@@ -61,11 +61,11 @@ type ReadFile func(path string) ([]byte, error)
 type contents struct {
 	module           []byte
 	cases, signature []byte // nil: there is none
-	print            print
+	print            imprint
 }
 
-// print tells contents apart.
-type print struct{ module, cases, signature [sha256.Size]byte }
+// imprint tells contents apart.
+type imprint struct{ module, cases, signature [sha256.Size]byte }
 
 // read reads the files of a spec.
 func (s *Spec) read(file ReadFile) (c contents, err error) {

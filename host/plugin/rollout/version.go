@@ -16,7 +16,7 @@ type Version struct {
 	Generation
 	plugin  *plugin.Plugin
 	spec    Spec
-	print   print
+	print   imprint
 	recent  *replay.Recorder // its decisions; nil without on_authorize
 	metrics *muted           // nil: nothing is counted
 }
