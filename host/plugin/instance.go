@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -30,12 +31,13 @@ type instance struct {
 	killed atomic.Bool
 	tank   tank
 
-	module api.Module
-	memory api.Memory
-	buffer uint32 // where frames and answers go
-	length uint32
-	funcs  [abi.OnAuthorize + 1]api.Function
-	stack  [1]uint64
+	module  api.Module
+	memory  api.Memory
+	buffer  uint32 // where frames and answers go
+	length  uint32
+	funcs   [abi.OnAuthorize + 1]api.Function
+	stack   [1]uint64
+	printed [2]lineWriter // standard output and error
 
 	hook    abi.Hook   // being asked, else 0
 	call    *host.Call // being asked about, else nil
@@ -56,6 +58,7 @@ type instanceKey struct{}
 
 func newInstance(p *Plugin) *instance {
 	i := &instance{plugin: p, tank: tank{engine: p.opts.Engine}}
+	i.printed = [2]lineWriter{{instance: i, level: slog.LevelInfo}, {instance: i, level: slog.LevelWarn}}
 	i.ctx = context.WithValue(context.Background(), instanceKey{}, i)
 	return i
 }
@@ -80,7 +83,7 @@ func contain(err *error) {
 func (i *instance) start() (err error) {
 	defer contain(&err)
 	i.tick(i.plugin.opts.Now())
-	i.tank.fill(max(startFactor*i.plugin.opts.Limits.Time, minStart))
+	i.tank.fill(max(startFactor*i.plugin.opts.Limits.Time, i.plugin.opts.leastStart))
 	if err := i.instantiate(); err != nil {
 		return err
 	}
@@ -162,6 +165,11 @@ func (i *instance) exchange(hook abi.Hook, c *host.Call) (abi.Answer, error) {
 	if err := i.funcs[hook].CallWithStack(i.ctx, i.stack[:]); err != nil {
 		return abi.Answer{}, trap(hook.String(), err)
 	}
+	if i.tank.refills > 0 {
+		// It ran long enough to have grown a large stack, which a function
+		// keeps: tens of megabytes that no limit of memory counts.
+		i.funcs[hook] = i.module.ExportedFunction(hook.String())
+	}
 	code, n := abi.SplitResult(i.stack[0])
 	if n > i.length {
 		return abi.Answer{}, fmt.Errorf("%s answered %d bytes in a buffer of %d", hook, n, i.length)
@@ -175,6 +183,9 @@ func (i *instance) exchange(hook abi.Hook, c *host.Call) (abi.Answer, error) {
 // leave forgets the call. Room for a frame of usual size is kept.
 func (i *instance) leave() {
 	i.hook, i.call = 0, nil
+	for n := range i.printed {
+		i.printed[n].flush()
+	}
 	if len(i.whole) > 1<<20 {
 		i.whole = nil
 	}

@@ -75,6 +75,8 @@ type Options struct {
 	Metrics Metrics          // nil: nothing is counted
 	Now     func() time.Time // nil: time.Now
 	Rand    io.Reader        // what guests draw random bytes from; nil: crypto/rand
+
+	leastStart time.Duration // 0: minStart; tests have no second for each start
 }
 
 // withDefaults returns the options with every default filled in, or why they
@@ -101,6 +103,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if l.Instances == 0 {
 		l.Instances = runtime.GOMAXPROCS(0)
+	}
+	if o.leastStart == 0 {
+		o.leastStart = minStart
 	}
 	headers, err := declared(o.Headers)
 	if err != nil {

@@ -12,7 +12,6 @@ import (
 	"github.com/authhost/authhost/abi"
 	"github.com/authhost/authhost/host"
 	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 )
 
 // Plugin is one loaded version of a plugin. Its methods may be called by many
@@ -125,7 +124,7 @@ func (p *Plugin) open(caller context.Context, module []byte) (step string, err e
 	if p.hooks, err = check(p.compiled); err != nil {
 		return "check", err
 	}
-	if _, err := wasi_snapshot_preview1.Instantiate(ctx, p.runtime); err != nil {
+	if err := exportWASI(ctx, p.runtime); err != nil {
 		return "start", err
 	}
 	if err := exportHostFunctions(ctx, p.runtime); err != nil {
