@@ -49,7 +49,7 @@ var pluginAttacks = []struct {
 	{"undeclared import", []string{"TestAttackPlugin_static_checks/ungranted host function", "TestAttackPlugin_static_checks/another module"}},
 	{"re-entry", []string{"TestAttackPlugin_reentry"}},
 	{"trap half-way through its changes", []string{"TestAttackPlugin_trap_half_way"}},
-	{"a secret left in memory for the next request", []string{"TestIsolation"}},
+	{"a secret left in memory for the next request", []string{"TestAttackPlugin_trap_half_way"}},
 	{"a call that is still running when the plugin is reloaded", []string{"TestAttackPlugin_call_still_running_at_close", "TestReloadUnderLoad"}},
 	{"a file half-written when the watcher sees it", []string{"TestReloadWaitsForTheRestOfAModule", "TestWatcherWaitsUntilAFileStandsStill"}},
 	{"a corrupt compile-cache file", []string{"TestAttackPlugin_corrupt_cache"}},
