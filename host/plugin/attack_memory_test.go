@@ -3,6 +3,7 @@ package plugin_test
 import (
 	"bytes"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -50,18 +51,17 @@ func TestAttackPlugin_deep_recursion_that_returns(t *testing.T) {
 	p := load(t, plugin.Options{Module: a.module().Encode(), Limits: plugin.Limits{Time: time.Minute, Instances: instances}})
 	allows(t, p)
 	before := heap()
-	done := make(chan error)
-	for range 4 * instances {
-		go func() {
-			_, err := p.Authorize(t.Context(), cue())
-			done <- err
-		}()
+	var callers sync.WaitGroup
+	for range instances {
+		callers.Go(func() {
+			for range 4 {
+				if _, err := p.Authorize(t.Context(), cue()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
 	}
-	for range 4 * instances {
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	}
+	callers.Wait()
 	settles(t, before+8<<20, heap)
 	runtime.KeepAlive(p)
 }

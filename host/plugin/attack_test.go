@@ -41,8 +41,10 @@ const (
 	after   = 3
 )
 
+// attacks are those that on_authorize can make.
 func attacks() []attack {
-	return slices.Concat(timeAttacks(), memoryAttacks(), callAttacks(), trapAttacks(), outputAttacks())
+	all := slices.Concat(timeAttacks(), memoryAttacks(), callAttacks(), trapAttacks(), outputAttacks())
+	return slices.DeleteFunc(all, func(a attack) bool { return a.answer && !slices.Contains(a.hooks, "on_authorize") })
 }
 
 var (

@@ -58,9 +58,12 @@ func compileBombs() map[string]bomb {
 		"many values kept across loops":    {func(n int) Module { return kept(100, each(n, Op(0x03, 0x40), again)) }, 10_000, weight},
 		"very many values":                 {func(n int) Module { return kept(20_000, each(n, Local(0), nothing)) }, 200, weight},
 		"a br_table":                       {func(n int) Module { return f(0, Local(0), Op(0x0e), U32(n), make([]byte, n+1)) }, 200_000, weight},
-		"a br_table of many values":        {func(n int) Module { return wide(n, Join(Local(0), Op(0x0e), U32(n), make([]byte, n+1))) }, 100_000, weight},
-		"branches with many values":        {func(n int) Module { return wide(n, each(n, Local(0), Op(0x0d, 0))) }, 100_000, weight},
-		"copies":                           {func(n int) Module { return f(0, each(n, Local(0), Local(0), Local(0), Op(0xfc, 0x0a, 0, 0))) }, 50_000, weight},
+		"a br_table that values are kept across": {func(n int) Module {
+			return kept(100, Op(0x02, 0x40), Local(0), Op(0x0e), U32(n), make([]byte, n+1), Op(0x0b))
+		}, 200_000, weight},
+		"a br_table of many values": {func(n int) Module { return wide(n, Join(Local(0), Op(0x0e), U32(n), make([]byte, n+1))) }, 100_000, weight},
+		"branches with many values": {func(n int) Module { return wide(n, each(n, Local(0), Op(0x0d, 0))) }, 100_000, weight},
+		"copies":                    {func(n int) Module { return f(0, each(n, Local(0), Local(0), Local(0), Op(0xfc, 0x0a, 0, 0))) }, 50_000, weight},
 		"calls through a table": {func(n int) Module {
 			m := f(0, each(n, Local(0), Op(0x11, 0, 0))) // of the marker's type, () -> ()
 			m.Table = []byte{0x70, 0, 1}

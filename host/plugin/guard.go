@@ -15,6 +15,7 @@ const (
 	maxBody      = 512 << 10 // bytes of one function
 	maxLocals    = 50_000    // of one function
 	maxTable     = 1 << 17   // entries of one table
+	maxItemName  = 1024      // bytes of the name of an import or export
 	maxFuncName  = 512       // bytes, as traces show it
 )
 

@@ -125,7 +125,7 @@ func (l *burden) step(in instruction, labels uint64, typed bool) {
 		l.branches++
 		l.size += l.scale.results
 	case opBrTable:
-		l.branches += labels
+		l.branches += labels / 4 // they lead to blocks that count by themselves
 		l.size += labels * (1 + l.scale.results)
 	case opCall:
 		l.size += l.scale.arity
