@@ -24,7 +24,7 @@ var pluginAttacks = []struct {
 }{
 	{"endless loop", []string{"TestAttackPlugin_time/endless_loop", "TestGoGuestFailures/loop", "TestHostileGuests/loop"}},
 	{"exponential recursion", []string{"TestAttackPlugin_time/exponential_recursion"}},
-	{"stack overflow", []string{"TestAttackPlugin_time/stack_overflow", "TestAttackPlugin_deep_recursion_that_returns", "TestHostileGuests/recurse"}},
+	{"stack overflow", []string{"TestAttackPlugin_time/stack_overflow", "TestAttackPlugin_stack_overflow", "TestAttackPlugin_deep_recursion_that_returns", "TestHostileGuests/recurse"}},
 	{"memory bomb", []string{"TestAttackPlugin_memory/memory_bomb", "TestHostMemoryReturns", "TestAttackPlugin_table_bomb", "TestHostileGuestMemory/eat"}},
 	{"memory.fill in a loop", []string{"TestAttackPlugin_time/endless_loop_of_memory_fill", "TestAttackPlugin_loop_that_holds_up_the_collector/memory.fill"}},
 	{"a flood of host calls", []string{"TestAttackPlugin_host_calls/flood_of_get", "TestAttackPlugin_host_calls/flood_of_fd_write_of_nothing", "TestAttackPlugin_flood_of_get_of_what_is_long"}},

@@ -62,7 +62,7 @@ func TestAttackPlugin_flood_of_get_of_what_is_long(t *testing.T) {
 			Const32(0), Op(0x28, 2, 0), Const32(20_000), Op(0x4f, 0x04, 0x40, Unreachable, 0x0b)), cause: fuelUsed}
 		m := a.module()
 		m.Data = map[uint32]string{dataAt: name}
-		p := load(t, plugin.Options{Module: m.Encode()}) // within the default limit of time
+		p := load(t, plugin.Options{Module: m.Encode(), Limits: plugin.Limits{Time: plugin.DefaultTime / 10}})
 		_, err := p.Authorize(t.Context(), c)
 		fails(t, err, a.cause)
 		allows(t, p)

@@ -42,8 +42,7 @@ func timeAttacks() []attack {
 		{name: "exponential_recursion_without_a_loop_or_an_if", more: []Func{twiceBranching}, body: Join(Const32(60), Call(after)), cause: fuelUsed},
 		{name: "endless_recursion", body: Call(trouble)},
 		{name: "endless_recursion_through_a_table", table: []byte{0x70, 0, 1}, elements: []int{trouble}, body: Join(Const32(0), Op(0x11, trouble, 0))},
-		{name: "stack_overflow", more: []Func{{Params: wide, Body: Join(locals(len(wide)), Call(after))}},
-			body: Join(bytes.Repeat(Const64(1), len(wide)), Call(after)), cause: "stack overflow"},
+		{name: "stack_overflow", more: []Func{{Params: wide, Body: Join(locals(len(wide)), Call(after))}}, body: Join(bytes.Repeat(Const64(1), len(wide)), Call(after))},
 		{name: "straight_line_bomb", more: []Func{{Locals: []byte{I32}, Body: bytes.Repeat(step, 1<<16)}}, body: bytes.Repeat(Call(after), 16), cause: fuelUsed},
 		{name: "huge_loop_body", body: Forever(bytes.Repeat(step, 1<<16)), cause: fuelUsed},
 		{name: "calls_of_a_straight_line_bomb", more: chain, body: Call(after), cause: fuelUsed},
@@ -57,6 +56,20 @@ func locals(n int) []byte {
 		b = append(b, Local(i)...)
 	}
 	return b
+}
+
+// Whichever comes first ends a recursion, and with time enough that is the end
+// of the stack.
+func TestAttackPlugin_stack_overflow(t *testing.T) {
+	for _, a := range timeAttacks() {
+		if a.cause != "" {
+			continue
+		}
+		p := load(t, plugin.Options{Module: a.module().Encode(), Limits: plugin.Limits{Time: time.Minute, Instances: 1}})
+		_, err := p.Authorize(t.Context(), cue())
+		fails(t, err, "stack overflow")
+		allows(t, p)
+	}
 }
 
 // A start has the time that it is given and no more, though tests shorten it.
