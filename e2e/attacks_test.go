@@ -3,12 +3,9 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
-	"io/fs"
 	"maps"
 	"net/http"
-	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -16,37 +13,6 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/golang-jwt/jwt/v5"
 )
-
-// Every attack of the list that authhost must withstand by now has a test of
-// its number somewhere. The functions are read out of the source, and are run
-// with the packages that they stand in.
-func TestEveryAttackHasATest(t *testing.T) {
-	declared := regexp.MustCompile(`(?m)^func TestAttack(\d\d)_\w+\(t \*testing\.T\) \{$`)
-	found := map[string][]string{}
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case d.IsDir() && (d.Name() == "testdata" || strings.HasPrefix(d.Name(), ".")) && path != root:
-			return filepath.SkipDir
-		case !strings.HasSuffix(d.Name(), "_test.go"):
-			return nil
-		}
-		source, err := os.ReadFile(path)
-		for _, f := range declared.FindAllSubmatch(source, -1) {
-			found[string(f[1])] = append(found[string(f[1])], path)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, n := range []int{1, 2, 3, 4, 5, 6, 8, 10, 11, 12, 14, 16, 17, 20, 21, 22, 23, 25, 27, 28, 29, 31, 32, 33, 34, 36, 37, 38, 39, 40, 41, 42, 43} {
-		if len(found[fmt.Sprintf("%02d", n)]) == 0 {
-			t.Errorf("no test is named TestAttack%02d_…", n)
-		}
-	}
-}
 
 // conventions ask about one request as the three kinds of gateways do.
 var conventions = []struct {

@@ -90,11 +90,20 @@ func (r *reader) limits() error {
 	return errors.Join(err, r.skipU32())
 }
 
-func (r *reader) importItem() error { return all(r.skipBlock, r.importTail) }
+// name passes over a name, which errors may show.
+func (r *reader) name() error {
+	b, err := r.block()
+	if len(b) > maxItemName {
+		return fmt.Errorf("a name of %d bytes, %d are allowed", len(b), maxItemName)
+	}
+	return err
+}
+
+func (r *reader) importItem() error { return all(r.name, r.importTail) }
 
 // importTail passes over an import's name and type.
 func (r *reader) importTail() error {
-	if err := r.skipBlock(); err != nil {
+	if err := r.name(); err != nil {
 		return err
 	}
 	switch kind, err := r.byte(); {
@@ -112,7 +121,7 @@ func (r *reader) importTail() error {
 	return errForm
 }
 
-func (r *reader) exportItem() error { return all(r.skipBlock, r.skipByte, r.skipU32) }
+func (r *reader) exportItem() error { return all(r.name, r.skipByte, r.skipU32) }
 
 func (r *reader) global() error { return all(r.skipByte, r.skipByte, r.constant) }
 

@@ -49,6 +49,9 @@ func TestAttackPlugin_static_checks(t *testing.T) {
 		{"ungranted host function", "authhost.kv_get", importing(Import{Module: "authhost", Name: "kv_get"})},
 		{"get of the wrong type", "authhost.get has the type", importing(shortGet)},
 		{"log of the wrong type", "authhost.log has the type", importing(Import{Module: "authhost", Name: "log"})},
+		{"HTTP", "authhost.http_fetch", importing(Import{Module: "authhost", Name: "http_fetch", Params: []byte{I32, I32, I32, I32}, Results: []byte{I32}})},
+		{"the meter's import", "authhost_meter", importing(Import{Module: "authhost_meter", Name: "refill", Params: []byte{I64}, Results: []byte{I64}})},
+		{"the meter's export", "authhost_meter_fuel", with(ok, Func{Export: "authhost_meter_fuel"})},
 		{"another module", "env.memcpy", importing(Import{Module: "env", Name: "memcpy"})},
 		{"WASI files", "wasi_snapshot_preview1.path_open", importing(Import{Module: "wasi_snapshot_preview1", Name: "path_open"})},
 		{"WASI sockets", "wasi_snapshot_preview1.sock_accept", importing(Import{Module: "wasi_snapshot_preview1", Name: "sock_accept"})},
@@ -81,15 +84,24 @@ func TestAttackPlugin_static_checks(t *testing.T) {
 func TestAttackPlugin_not_a_module(t *testing.T) {
 	ok := hook(base(), "on_authorize").Encode()
 	for name, b := range map[string][]byte{
-		"empty":      nil,
-		"text":       []byte("#!/bin/sh\n"),
-		"head alone": ok[:8],
-		"cut short":  ok[:len(ok)-1],
-		"half":       ok[:len(ok)/2],
-		"trailing":   append(slices.Clone(ok), 0),
-		"component":  append([]byte("\x00asm\x0d\x00\x01\x00"), ok[8:]...),
-		"bad opcode": bytes.Replace(ok, Const64(1), []byte{0xff, 1}, 1),
-		"wrong type": hook(base(), "on_authorize", Op(Drop)).Encode(),
+		"empty":                    nil,
+		"text":                     []byte("#!/bin/sh\n"),
+		"head alone":               ok[:8],
+		"cut short":                ok[:len(ok)-1],
+		"half":                     ok[:len(ok)/2],
+		"trailing":                 append(slices.Clone(ok), 0),
+		"component":                append([]byte("\x00asm\x0d\x00\x01\x00"), ok[8:]...),
+		"bad opcode":               bytes.Replace(ok, Const64(1), []byte{0xff, 1}, 1),
+		"wrong type":               hook(base(), "on_authorize", Op(Drop)).Encode(),
+		"one export twice":         with(hook(base(), "on_authorize"), Func{Export: abi.BufferExport, Results: []byte{I64}, Body: Const64(0)}).Encode(),
+		"a long export":            hook(hook(base(), "on_authorize"), "on_"+strings.Repeat("x", 1<<20)).Encode(),
+		"a long import":            hook(base(Import{Module: "env", Name: strings.Repeat("x", 1<<20)}), "on_authorize").Encode(),
+		"a long import's module":   hook(base(Import{Module: strings.Repeat("x", 1<<20), Name: "x"}), "on_authorize").Encode(),
+		"two memories":             append(slices.Clone(ok), 5, 3, 1, 0, 1),
+		"code after all":           append(slices.Clone(ok), 10, 1, 0),
+		"another section":          append(slices.Clone(ok), 13, 1, 0),
+		"a start with a parameter": func() []byte { m := hook(base(), "on_authorize"); m.HasStart, m.Start = true, 2; return m.Encode() }(),
+		"a start that is not":      func() []byte { m := hook(base(), "on_authorize"); m.HasStart, m.Start = true, 99; return m.Encode() }(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := plugin.Load(t.Context(), plugin.Options{Name: "guest", Module: b}); err == nil {
@@ -115,7 +127,7 @@ func TestAttackPlugin_compile_bomb(t *testing.T) {
 		name, text string
 		module     []byte
 	}{
-		{"far too many functions", "items", bodies(200_000).Encode()},
+		{"a million functions", "items", bodies(1_000_000).Encode()},
 		{"a huge function", "a function of", huge.Encode()},
 		{"a huge table", "entries", table(0x70, 0, 0x80, 0x80, 0x80, 0x80, 0x08).Encode()},
 		{"a list longer than its section", "items", []byte("\x00asm\x01\x00\x00\x00\x01\x05\xff\xff\xff\xff\x0f")},
@@ -133,6 +145,12 @@ func TestAttackPlugin_compile_bomb(t *testing.T) {
 				step = "options"
 			}
 			refused(t, plugin.Options{Module: c.module}, step, c.text)
+		})
+	}
+	// A few kilobytes, any of which would be compiled for minutes or hours.
+	for name, b := range compileBombs() {
+		t.Run(name, func(t *testing.T) {
+			refused(t, plugin.Options{Module: b.loaded(b.huge)}, "check", b.text)
 		})
 	}
 	// Custom sections are not looked at, whatever they hold.

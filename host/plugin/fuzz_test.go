@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/authhost/authhost/abi"
 	"github.com/authhost/authhost/host"
@@ -86,6 +87,7 @@ func FuzzGet(f *testing.F) {
 				{Source: host.FromCookie, Name: "kc_auth", Kind: host.JWT, Value: secret},
 			},
 		}}
+		i.tank.fill(time.Hour)
 		if b, ok := i.lookup(abi.Kind(kind), name, index); ok && bytes.Contains(b, []byte(secret)) {
 			t.Errorf("get(%d, %q, %d) shows %q", kind, name, index, b)
 		}

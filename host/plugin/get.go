@@ -15,6 +15,13 @@ import (
 // maxName bounds, in bytes, the name of what get is asked for.
 const maxName = 1024
 
+// Units charged for a byte that is looked through, and for one of a claim,
+// which may have been written as JSON. A client chooses how many there are.
+const (
+	scanCost   = 16
+	encodeCost = 64
+)
+
 // lookup finds what get was asked for. What is not there and what a plugin
 // may not see look the same.
 func (i *instance) lookup(kind abi.Kind, name string, index uint32) ([]byte, bool) {
@@ -34,14 +41,20 @@ func (i *instance) lookup(kind abi.Kind, name string, index uint32) ([]byte, boo
 	case abi.GetHeader:
 		s, ok = header(c, name, index)
 	case abi.GetCookie:
+		for _, line := range c.Request.Header["Cookie"] {
+			i.tank.charge(scanCost * len(line))
+		}
 		s, ok = cookie(c, name, index)
 	case abi.GetQuery:
+		i.tank.charge(scanCost * len(c.Query))
 		s, ok = query(c, name, index)
 	case abi.GetClaim:
 		if c.Identity == nil || index > 0 {
 			return nil, false
 		}
-		return claim(c.Identity.Claims, name)
+		v, ok := claim(c.Identity.Claims, name)
+		i.tank.charge(encodeCost * len(v))
+		return v, ok
 	}
 	if !ok || c.Secret(s) {
 		return nil, false

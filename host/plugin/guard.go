@@ -12,10 +12,11 @@ import (
 // an instance take more of the host than its size suggests.
 const (
 	maxFunctions = 1 << 17
-	maxBody      = 4 << 20 // bytes of one function
-	maxLocals    = 50_000  // of one function
-	maxTable     = 1 << 17 // entries of one table
-	maxFuncName  = 512     // bytes, as traces show it
+	maxBody      = 512 << 10 // bytes of one function
+	maxLocals    = 50_000    // of one function
+	maxTable     = 1 << 17   // entries of one table
+	maxItemName  = 1024      // bytes of the name of an import or export
+	maxFuncName  = 512       // bytes, as traces show it
 )
 
 const (
@@ -58,6 +59,7 @@ func guard(module []byte) ([]byte, error) {
 	out = append(out, preamble...)
 	r := reader{module[len(preamble):]}
 	var names []byte
+	var scale scale
 	for len(r.b) > 0 {
 		id, err := r.byte()
 		if err != nil {
@@ -76,6 +78,15 @@ func guard(module []byte) ([]byte, error) {
 			continue
 		}
 		if body, err = guardSection(id, body); err != nil {
+			return nil, err
+		}
+		switch id {
+		case sectionType:
+			err = scale.types(body)
+		case sectionCode:
+			err = scale.code(body)
+		}
+		if err != nil {
 			return nil, err
 		}
 		out = append(out, id)

@@ -75,7 +75,7 @@ func get(ctx context.Context, m api.Module, stack []uint64) {
 	if len(name) > maxName {
 		name = name[:maxName+1] // too long for anything, and no reason to copy it all
 	}
-	i.tank.charge(len(name))
+	i.tank.charge(scanCost * len(name))
 	v, ok := i.lookup(abi.Kind(uint32(stack[0])), string(name), uint32(stack[3]))
 	if !ok || len(v) > math.MaxInt32 {
 		n := int32(abi.Absent)

@@ -90,7 +90,7 @@ func contain(err *error) {
 func (i *instance) start() (err error) {
 	defer contain(&err)
 	i.tick(i.plugin.opts.Now())
-	i.tank.fill(max(startFactor*i.plugin.opts.Limits.Time, minStart))
+	i.tank.fill(max(startFactor*i.plugin.opts.Limits.Time, i.plugin.opts.leastStart))
 	if err := i.instantiate(); err != nil {
 		return err
 	}
@@ -185,6 +185,11 @@ func (i *instance) exchange(hook abi.Hook, c *host.Call) (abi.Answer, error) {
 	i.stack[0] = uint64(i.writeFrame(view))
 	if err := i.funcs[hook].CallWithStack(i.ctx, i.stack[:]); err != nil {
 		return abi.Answer{}, trap(hook.String(), err)
+	}
+	if i.tank.refills > 0 {
+		// It ran long enough to have grown a large stack, which a function
+		// keeps: tens of megabytes that no limit of memory counts.
+		i.funcs[hook] = i.module.ExportedFunction(hook.String())
 	}
 	code, n := abi.SplitResult(i.stack[0])
 	if n > i.length {

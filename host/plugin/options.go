@@ -91,6 +91,8 @@ type Options struct {
 	// Step, when set, is told by Load each step as it begins, by the names of
 	// LoadError; one may come again.
 	Step func(name string)
+
+	leastStart time.Duration // 0: minStart; tests have no second for each start
 }
 
 // withDefaults returns the options with every default filled in, or why they
@@ -120,6 +122,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if l.Calls == 0 {
 		l.Calls = DefaultCalls
+	}
+	if o.leastStart == 0 {
+		o.leastStart = minStart
 	}
 	headers, err := declared(o.Headers)
 	if err != nil {

@@ -159,28 +159,6 @@ func TestBusy(t *testing.T) {
 	<-done
 }
 
-// What failed calls used comes back.
-func TestHostMemoryReturns(t *testing.T) {
-	// Takes all it may, touches the last page and traps.
-	const limit = 64 << 20
-	bomb := Join(Const32(limit>>16-pages), Op(0x40, 0), Op(Drop), Const32(limit-4), Const32(1), Op(0x36, 2, 0, Unreachable))
-	p := load(t, plugin.Options{
-		Module: hook(base(), "on_authorize", bomb).Encode(), Limits: plugin.Limits{Memory: limit, Time: time.Minute, Instances: 1},
-	})
-	heap := func() int {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&m)
-		return int(m.HeapAlloc)
-	}
-	before := heap()
-	for range 10 {
-		_, err := p.Authorize(t.Context(), call())
-		fails(t, err, "unreachable")
-	}
-	settles(t, before+limit/4, heap)
-}
-
 // A refused load leaves nothing behind.
 func TestNoLeakOfRefusedLoads(t *testing.T) {
 	before := runtime.NumGoroutine()
@@ -189,42 +167,4 @@ func TestNoLeakOfRefusedLoads(t *testing.T) {
 		refused(t, plugin.Options{Module: base().Encode()}, "check", "no hook")
 	}
 	settles(t, before, runtime.NumGoroutine)
-}
-
-// A guest in native code cannot be preempted, and the host's collector waits
-// for every goroutine. It waits for the guest's next part of fuel only: a
-// guest that has an hour left is still running when the collector is done.
-func TestAttackPlugin_loop_that_holds_up_the_collector(t *testing.T) {
-	for name, turn := range map[string][]byte{
-		"nothing":     nil,
-		"memory.fill": Join(Const32(0), Const32(7), Const32(pages<<16), Op(0xfc, 0x0b, 0)),
-	} {
-		log, logger := newLogs()
-		body := Join(Const32(1), Const32(0), Const32(1), Call(0), Forever(turn))
-		p := load(t, plugin.Options{
-			Module: hook(base(logImport), "on_authorize", body).Encode(), Logger: logger, Limits: plugin.Limits{Time: time.Hour, Instances: 1},
-		})
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			p.Authorize(context.Background(), call())
-		}()
-		<-log.seen
-		longest := time.Duration(0)
-		for range 5 {
-			start := time.Now()
-			runtime.GC()
-			longest = max(longest, time.Since(start))
-			select {
-			case <-done:
-				t.Fatalf("%s: the collector waited until the guest had ended", name)
-			default:
-			}
-		}
-		t.Logf("%s: the collector took %v at most", name, longest)
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		p.Close(ctx)
-		<-done
-	}
 }

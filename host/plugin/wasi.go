@@ -24,6 +24,7 @@ func exportWASI(ctx context.Context, rt wazero.Runtime) error {
 			stack[0] = 0
 		}
 	})
+	exportLists(b)
 	result := []api.ValueType{i32}
 	b.NewFunctionBuilder().WithGoFunction(inert, []api.ValueType{i32}, result).Export("fd_close")
 	b.NewFunctionBuilder().WithGoFunction(inert, []api.ValueType{i32, i32}, result).Export("fd_fdstat_set_flags")
@@ -35,8 +36,8 @@ func exportWASI(ctx context.Context, rt wazero.Runtime) error {
 const wasiBadFile = 8
 
 // wasiConfig makes WASI inert: no arguments, no environment, no files; clocks
-// that stand still within a call; a sleep that returns at once (the engine's
-// default); random bytes from the plugin's source; and standard output and
+// that stand still within a call; a sleep that returns at once (see
+// wasilists.go); random bytes from the plugin's source; and standard output and
 // error that go to the log.
 //
 // Between calls the clocks do move: a Go guest whose clock never moves does
@@ -45,8 +46,6 @@ func (i *instance) wasiConfig() wazero.ModuleConfig {
 	return wazero.NewModuleConfig().
 		WithName(""). // anonymous, so that there may be several
 		WithStartFunctions().
-		WithStdout(&i.printed[0]).
-		WithStderr(&i.printed[1]).
 		WithWalltime(func() (int64, int32) { return i.wall.Unix(), int32(i.wall.Nanosecond()) }, sys.ClockResolution(1)).
 		WithNanotime(func() int64 { return i.nano }, sys.ClockResolution(1)).
 		WithRandSource(&drawer{i})

@@ -1,0 +1,12 @@
+package plugin
+
+import "time"
+
+// Guard is what every module passes first.
+var Guard = guard
+
+// QuickStart has a start end as soon as ten calls would.
+func QuickStart(o Options) Options {
+	o.leastStart = time.Nanosecond
+	return o
+}
