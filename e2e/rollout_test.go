@@ -302,6 +302,10 @@ func TestReplayOfRecentDecisions(t *testing.T) {
 	if a := r.forwardAuth(t, "DELETE", odd, r.auth...); !strings.Contains(a.body, `"reason":"new"`) {
 		t.Errorf("%s", a)
 	}
+	lines := r.logged("plugin loaded")
+	if last := lines[len(lines)-1]; last["changed"] != 1.0 || !strings.Contains(fmt.Sprint(last["first_change"]), `was deny 403 "old", would be deny 403 "new"`) {
+		t.Errorf("the log: %v", last)
+	}
 }
 
 // A plugin's own cases stand beside it, and a change of them tries it again.

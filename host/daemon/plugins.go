@@ -156,6 +156,9 @@ func (d *Daemon) tell(ctx context.Context, p taken) {
 	}
 	d.reported("plugin/"+s.Name, nil)
 	say = append(say, slog.Any("steps", stepTexts(p.Attempt)), slog.Int("asked", p.Attempt.Asked), slog.Int("changed", p.Attempt.Changed))
+	if p.Attempt.Changed > 0 {
+		say = append(say, slog.String("first_change", p.Attempt.Changes[0].String()))
+	}
 	d.log.LogAttrs(ctx, slog.LevelInfo, "plugin loaded", say...)
 }
 
