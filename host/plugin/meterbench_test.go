@@ -2,8 +2,8 @@ package plugin
 
 import (
 	"context"
+	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -13,25 +13,6 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 )
-
-// workGuest builds testdata/chores.
-func workGuest(tb testing.TB) []byte {
-	tb.Helper()
-	if _, err := os.ReadFile("testdata/chores/main.go"); err != nil { // the result of a test depends on it
-		tb.Fatal(err)
-	}
-	out := filepath.Join(tb.TempDir(), "work.wasm")
-	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-o", out, "./testdata/chores")
-	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
-	if text, err := cmd.CombinedOutput(); err != nil {
-		tb.Fatalf("%v: %s", err, text)
-	}
-	b, err := os.ReadFile(out)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return b
-}
 
 // rawRuntime is one that runs modules metered or not, with endless fuel.
 func rawRuntime(tb testing.TB, config wazero.RuntimeConfig) (context.Context, wazero.Runtime, *tank) {
@@ -97,31 +78,59 @@ type work struct {
 	argument uint64
 }
 
-var (
-	goWork    = []work{{"matching", 0}, {"sorting", 0}, {"interfaces", 0}, {"maps", 0}, {"hashing", 0}, {"decoding", 0}}
-	llvmWork  = []work{{"base64", 100}, {"fibonacci", 20}, {"string_manipulation", 100}, {"reverse_array", 1000}, {"random_mat_mul", 10}}
-	tightWork = []work{{"empty loop", 0}, {"memory loop", 0}, {"call loop", 0}}
-)
+// a guest is a module and what it can do.
+type guest struct {
+	language string
+	module   []byte
+	work     []work
+}
 
-// What metering costs a guest, beside the engine's own way to end one. The
-// ways take turns, and the best time of each counts: the machine may be busy.
+// guests is what metering is measured and tried on.
+func guests(tb testing.TB) []guest {
+	chores := func(names ...string) (list []work) {
+		for _, name := range names {
+			list = append(list, work{name, 0})
+		}
+		return list
+	}
+	return []guest{
+		{"go", wasmtest.BuildGo(tb, ".", "testdata/chores"), chores("matching", "sorting", "interfaces", "maps", "hashing", "decoding")},
+		{"c", wasmtest.BuildC(tb, "testdata/c/chores.c"), chores("matching", "sorting", "hashing", "decoding", "building")},
+		{"rust", wasmtest.BuildRust(tb, "testdata/rust/chores.rs"), chores("matching", "sorting", "maps", "hashing", "decoding", "building")},
+		{"llvm", llvmGuest(tb), []work{{"base64", 100}, {"fibonacci", 20}, {"string_manipulation", 100}, {"reverse_array", 1000}, {"random_mat_mul", 10}}},
+		{"tight", tightGuests(), chores("empty loop", "memory loop", "call loop")},
+	}
+}
+
+// What metering costs a guest, beside the engine's own way to end one.
 func BenchmarkMetering(b *testing.B) {
-	for _, g := range []struct {
-		name   string
-		module []byte
-		work   []work
-	}{
-		{"go", workGuest(b), goWork}, {"llvm", llvmGuest(b), llvmWork}, {"tight", tightGuests(), tightWork},
-	} {
+	for _, g := range guests(b) {
 		sides := []*side{
 			newSide(b, g.module, wazero.NewRuntimeConfig()),
 			newSide(b, meterFor(b, g.module), wazero.NewRuntimeConfig()),
 			newSide(b, g.module, wazero.NewRuntimeConfig().WithCloseOnContextDone(true)),
 		}
-		for _, w := range g.work {
-			b.Run(g.name+"/"+w.name, func(b *testing.B) { compare(b, sides, w) })
-		}
+		b.Run(g.language, func(b *testing.B) {
+			metered, closeable := map[string]float64{}, map[string]float64{}
+			for _, w := range g.work {
+				b.Run(w.name, func(b *testing.B) { metered[w.name], closeable[w.name] = compare(b, sides, w) })
+			}
+			b.Run("mean", func(b *testing.B) {
+				b.ReportMetric(0, "ns/op")
+				b.ReportMetric(100*(mean(metered)-1), "metering-%")
+				b.ReportMetric(100*(mean(closeable)-1), "closeable-%")
+			})
+		})
 	}
+}
+
+// mean is the geometric one.
+func mean(ratios map[string]float64) float64 {
+	sum := 0.0
+	for _, ratio := range ratios {
+		sum += math.Log(ratio)
+	}
+	return math.Exp(sum / float64(len(ratios)))
 }
 
 // side is one way to run a guest.
@@ -158,10 +167,14 @@ func newSide(b testing.TB, module []byte, config wazero.RuntimeConfig) *side {
 	return &side{ctx, m, tank}
 }
 
-func compare(b *testing.B, sides []*side, w work) {
-	const calls = 10
+// compare returns how many times as long as unmetered a guest takes that is
+// metered, and one that can be closed. The ways take turns, and of each the
+// shortest turn counts: the machine may be busy.
+func compare(b *testing.B, sides []*side, w work) (metered, closeable float64) {
+	const closeableEvery = 8 // it is slow, and nothing hangs on its last percent
 	best, units := make([]float64, len(sides)), 0.0
 	stack := make([]uint64, 1)
+	calls := 1
 	turn := func(n int, s *side) {
 		f := s.module.ExportedFunction(w.name)
 		s.tank.rest = endless
@@ -175,16 +188,22 @@ func compare(b *testing.B, sides []*side, w work) {
 				b.Fatal(err)
 			}
 		}
-		if took := float64(time.Since(start)) / calls; best[n] == 0 || took < best[n] {
+		if took := float64(time.Since(start)) / float64(calls); best[n] == 0 || took < best[n] {
 			best[n] = took
 		}
 		if s.tank.counter != nil {
-			units = float64(endless-s.tank.rest-int64(s.tank.counter.Get())) / calls
+			units = float64(endless-s.tank.rest-int64(s.tank.counter.Get())) / float64(calls)
 		}
 	}
-	for b.Loop() {
-		for n, s := range sides {
-			turn(n, s)
+	turn(0, sides[0])
+	turn(0, sides[0])
+	calls += int(20_000 / best[0]) // a turn is long for the clock and short for the scheduler
+	clear(best)
+	for i := 0; b.Loop(); i++ {
+		turn(0, sides[0])
+		turn(1, sides[1])
+		if i%closeableEvery == 0 {
+			turn(2, sides[2])
 		}
 	}
 	b.ReportMetric(0, "ns/op")
@@ -193,16 +212,12 @@ func compare(b *testing.B, sides []*side, w work) {
 	b.ReportMetric(best[2], "closeable-ns")
 	b.ReportMetric(100*(best[1]/best[0]-1), "metering-%")
 	b.ReportMetric(units/best[1], "units/ns")
+	return best[1] / best[0], best[2] / best[0]
 }
 
 // Guests compute the same with metering as without.
 func TestGuestsAlike(t *testing.T) {
-	for _, g := range []struct {
-		module []byte
-		work   []work
-	}{
-		{workGuest(t), goWork}, {llvmGuest(t), llvmWork}, {tightGuests(), tightWork},
-	} {
+	for _, g := range guests(t) {
 		plain := newSide(t, g.module, wazero.NewRuntimeConfig())
 		meter := newSide(t, meterFor(t, g.module), wazero.NewRuntimeConfig())
 		for _, w := range g.work {
@@ -214,7 +229,7 @@ func TestGuestsAlike(t *testing.T) {
 				return stack[0]
 			}
 			if want, got := call(plain), call(meter); want != got {
-				t.Errorf("%s: unmetered %d, metered %d", w.name, want, got)
+				t.Errorf("%s: %s: unmetered %d, metered %d", g.language, w.name, want, got)
 			}
 		}
 	}
@@ -222,7 +237,7 @@ func TestGuestsAlike(t *testing.T) {
 
 // What a load takes besides compiling.
 func BenchmarkMeter(b *testing.B) {
-	module := workGuest(b)
+	module := wasmtest.BuildGo(b, ".", "testdata/chores")
 	guarded, err := guard(module)
 	if err != nil {
 		b.Fatal(err)
