@@ -113,10 +113,11 @@ func (m *meter) edited(out, code []byte, edits []edit, local uint32) []byte {
 			w.check()
 		case chargeLoop:
 			w.take(e.value)
-			w.compare()
 			if c := code[e.at-1]; e.width == 2 && c >= 0x40 {
-				w.out = append(w.out, opIf, emptyBlock, opBr, 2, opEnd)
+				w.enough()
+				w.out = append(w.out, opIf, emptyBlock, opElse, opBr, 2, opEnd)
 			} else { // the loop may have parameters, which an if would hide
+				w.lacking()
 				w.out = append(w.out, opBrIf, 1)
 			}
 		case closeLoop:
@@ -212,8 +213,18 @@ func (w *codeWriter) take(units uint32) {
 	}
 }
 
-// compare appends the question whether fuel is lacking.
-func (w *codeWriter) compare() {
+// enough appends the question whether there is fuel left. What follows it is
+// an if that does nothing, with an else that is cold: the compiler takes the
+// registers that come out of the first arm for those that come out of both,
+// and puts the second where it is in nobody's way.
+func (w *codeWriter) enough() {
+	w.get()
+	w.const64(0)
+	w.out = append(w.out, opI64GeS)
+}
+
+// lacking appends the opposite question.
+func (w *codeWriter) lacking() {
 	w.get()
 	w.const64(0)
 	w.out = append(w.out, opI64LtS)
@@ -221,8 +232,8 @@ func (w *codeWriter) compare() {
 
 // check appends the question whether fuel is lacking, and for more.
 func (w *codeWriter) check() {
-	w.compare()
-	w.out = append(w.out, opIf, emptyBlock)
+	w.enough()
+	w.out = append(w.out, opIf, emptyBlock, opElse)
 	w.get()
 	w.out = binary.AppendUvarint(append(w.out, opCall), uint64(w.meter.imported))
 	w.set()

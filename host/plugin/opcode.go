@@ -43,6 +43,7 @@ const (
 	opMemoryGrow   = 0x40
 	opI64Const     = 0x42
 	opI64LtS       = 0x53
+	opI64GeS       = 0x59
 	opI64Sub       = 0x7d
 	opI64Shl       = 0x86
 	opI64ShrU      = 0x88
