@@ -1,6 +1,9 @@
 package plugin
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 const (
 	// merged is up to how many units a charge may pay for code that is then
@@ -46,6 +49,7 @@ const (
 	openLoop            // begins a loop around a loop
 	chargeLoop          // takes fuel at the head of the inner one
 	closeLoop           // ends the outer one
+	goBack              // looks whether fuel is left before a jump to the inner one, and jumps to the outer one if not
 	store               // writes the counter
 	load                // reads the counter
 	replace             // puts other bytes
@@ -139,6 +143,16 @@ func (p *planner) relabel(in instruction, at, end int) {
 		p.bytes = binary.AppendUvarint(p.bytes, uint64(l))
 	}
 	p.replace(at+1, end, from)
+}
+
+// goBack has a jump look for fuel that may go round for ever, see dispatcher.
+func (p *planner) goBack(in instruction, at int) {
+	if _, found := slices.BinarySearch(p.jumps.back, at); !found || p.dead {
+		return
+	}
+	here := p.targets[len(p.targets)-1].loops
+	loop := p.targets[len(p.targets)-1-int(in.index)].loops
+	p.edits = append(p.edits, edit{kind: goBack, at: at, value: in.index + uint32(here-loop) + 1})
 }
 
 func (p *planner) bySize(kind editKind, at int, shift uint32) {

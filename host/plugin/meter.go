@@ -28,7 +28,8 @@ type meter struct {
 	typeOf   []uint32        // of each function of the module itself
 	exported map[uint32]bool // functions that the host may call
 	leaves   []uint32        // of each function of the module itself, what it costs if it is a leaf, else 0
-	code     uint32          // bodies read so far
+	graph    callGraph
+	code     uint32 // bodies read so far
 	planner  planner
 }
 
@@ -98,7 +99,7 @@ func (m *meter) section(id byte, body []byte) ([]byte, error) {
 	case sectionElement:
 		return m.list(body, m.elementItem)
 	case sectionCode:
-		if err := m.findLeaves(body); err != nil {
+		if err := m.survey(body); err != nil {
 			return nil, err
 		}
 		return m.list(body, m.codeItem)

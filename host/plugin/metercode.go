@@ -21,7 +21,7 @@ func (m *meter) codeItem(out []byte, r *reader) ([]byte, error) {
 	}
 	params := m.params[m.typeOf[m.code]]
 	m.code++
-	edits, err := m.planner.plan(in.b, sum)
+	edits, err := m.planner.plan(in.b, sum, m.graph.state[m.code-1] == unlooking)
 	if err != nil {
 		return nil, err
 	}
@@ -38,30 +38,66 @@ func (m *meter) codeItem(out []byte, r *reader) ([]byte, error) {
 	return append(size, written...), nil
 }
 
-// findLeaves finds the functions that their callers pay for.
-func (m *meter) findLeaves(section []byte) error {
+// survey looks at all functions before the first is written: which their
+// callers pay for, and which need not look for fuel when they are entered.
+func (m *meter) survey(section []byte) error {
 	r := reader{section}
 	n, err := r.u32()
-	if err != nil {
-		return err
+	if err != nil || int64(n) > int64(len(m.typeOf)) {
+		return errForm
 	}
+	var calls []uint32
 	for f := range n {
 		body, err := r.block()
 		if err != nil {
 			return err
 		}
-		cost := uint32(0)
+		leaf := uint32(0)
 		if !m.exported[m.imported+f] { // nobody pays for the host's calls
-			cost = leaf(body)
+			leaf = leafOf(body)
 		}
-		m.leaves = append(m.leaves, cost)
+		m.leaves = append(m.leaves, leaf)
+		var cost uint32
+		var any bool
+		cost, calls, any = m.surveyed(body, calls[:0])
+		m.graph.add(cost, calls, any)
 	}
+	m.graph.decide()
 	return nil
 }
 
-// leaf returns what a function costs that calls none, has no loop and takes
+// surveyed returns what a function costs, if it goes everywhere once, and what
+// it calls; any: it is too long to be looked at, or may call any function.
+func (m *meter) surveyed(body []byte, calls []uint32) (cost uint32, _ []uint32, any bool) {
+	r := reader{body}
+	locals, _, err := r.locals()
+	for cost = entryCost + locals/8; len(r.b) > 0 && cost <= brief; {
+		var in instruction
+		if in, _, err = r.next(nil); err != nil {
+			return 0, nil, true
+		}
+		cost += uint32(in.cost)
+		switch in.op {
+		case opLoop:
+			cost += loopCost
+		case opCall:
+			if own := int64(in.index) - int64(m.imported); own >= int64(len(m.typeOf)) {
+				return 0, nil, true
+			} else if own >= 0 {
+				calls = append(calls, uint32(own))
+			} else {
+				cost += hostCost
+			}
+		case opCallIndirect:
+			return 0, nil, true
+		}
+	}
+	return cost, calls, false
+}
+
+// leafOf returns what a function costs that calls none, has no loop and takes
 // at most smallLeaf units whichever way it goes; of any other it returns 0.
-func leaf(body []byte) uint32 {
+func leafOf(body []byte) uint32 {
 	r := reader{body}
 	locals, _, err := r.locals()
 	cost := entryCost + locals/8
@@ -120,6 +156,10 @@ func (m *meter) edited(out, code []byte, edits []edit, local uint32) []byte {
 				w.lacking()
 				w.out = append(w.out, opBrIf, 1)
 			}
+		case goBack:
+			w.enough()
+			w.out = binary.AppendUvarint(append(w.out, opIf, emptyBlock, opElse, opBr), uint64(e.value)+1)
+			w.out = append(w.out, opEnd)
 		case closeLoop:
 			w.out = append(w.out, opEnd)
 		case charge:
@@ -155,7 +195,7 @@ func direct(edits []edit) bool {
 	charges, calls := 0, 0
 	for _, e := range edits {
 		switch e.kind {
-		case chargeLoop:
+		case openLoop:
 			return false
 		case charge, checked, chargeUp, chargeDown:
 			charges++

@@ -195,7 +195,10 @@ func (g *generator) module() []byte {
 		if n < generated/2 {
 			f.Export = string(rune('a' + n))
 		}
-		f.Body = wasmtest.Join(g.statements(), g.value())
+		if g.next()%3 == 0 {
+			f.Body = g.dispatcher()
+		}
+		f.Body = wasmtest.Join(f.Body, g.statements(), g.value())
 		if g.steady {
 			f.Body = wasmtest.Join(counting, f.Body, counted)
 		}
@@ -211,6 +214,36 @@ var (
 		wasmtest.Const32(16), wasmtest.Const32(16), wasmtest.Op(0x28, 2, 0), wasmtest.Const32(1), wasmtest.Op(wasmtest.I32Add, 0x36, 2, 0))
 	counted = wasmtest.Join(wasmtest.Op(opGlobalGet, 0, wasmtest.I32Add), wasmtest.Const32(16), wasmtest.Op(0x28, 2, 0, wasmtest.I32Add))
 )
+
+// dispatcher makes a loop as the functions of a Go guest have one, whose
+// jumps lead on and back.
+func (g *generator) dispatcher() []byte {
+	join, op := wasmtest.Join, wasmtest.Op
+	n := g.next()%4 + 1
+	out := op(opLoop, emptyBlock)
+	g.labels = append(g.labels, 0)
+	for range n {
+		out = append(out, opBlock, emptyBlock)
+		g.labels = append(g.labels, 0)
+	}
+	out = append(out, opLocalGet, 1, opBrTable, byte(n))
+	for range n + 1 {
+		out = append(out, byte(g.next()%n))
+	}
+	for range n {
+		out = append(out, opEnd)
+		g.labels = g.labels[:len(g.labels)-1]
+		loop := byte(len(g.labels) - 2) // the function's own label is below it
+		jump := join(wasmtest.Const32(int32(g.next()%8)-1), wasmtest.Set(1), op(opBr, loop+1))
+		if g.next()%4 == 0 { // by what is not known
+			jump = join(g.within(0, g.value), wasmtest.Set(1), op(opBr, loop+1))
+		}
+		out = join(out, g.statements(), wasmtest.Local(2), wasmtest.Const32(1), op(wasmtest.I32Sub, 0x22, 2),
+			wasmtest.Const32(3), op(0x71, opIf, emptyBlock), jump, op(opEnd))
+	}
+	g.labels = g.labels[:len(g.labels)-1]
+	return append(out, opEnd)
+}
 
 func (g *generator) statements() (out []byte) {
 	for range g.next() % 5 {

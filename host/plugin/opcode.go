@@ -41,6 +41,7 @@ const (
 	opGlobalGet    = 0x23
 	opGlobalSet    = 0x24
 	opMemoryGrow   = 0x40
+	opI32Const     = 0x41
 	opI64Const     = 0x42
 	opI64LtS       = 0x53
 	opI64GeS       = 0x59
@@ -114,7 +115,7 @@ func controlOperations() (t [256]operation) {
 }
 
 func numericOperations(t [256]operation) [256]operation {
-	span(&t, 0x41, opI64Const, oneLEB, 1)
+	span(&t, opI32Const, opI64Const, oneLEB, 1)
 	span(&t, 0x43, 0x43, fourBytes, 1)
 	span(&t, 0x44, 0x44, eightBytes, 1)
 	span(&t, 0x45, 0xc4, bare, 1)

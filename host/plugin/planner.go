@@ -6,10 +6,11 @@ const never = math.MaxInt // after every charge
 
 // A jumpTarget is a block, loop, if or function whose end was not read yet.
 type jumpTarget struct {
-	op     byte // 0 for the function
-	source int  // the first charge whose code jumps to its end, or never
-	parted int  // the charge that paid for the if
-	loops  int  // how many loops it is in, itself included
+	op      byte // 0 for the function
+	doubled bool // a loop that becomes two
+	source  int  // the first charge whose code jumps to its end, or never
+	parted  int  // the charge that paid for the if
+	loops   int  // how many such loops it is in, itself included
 }
 
 // A planner decides where a function is charged, in one pass over its code.
@@ -21,6 +22,7 @@ type jumpTarget struct {
 // long to be paid for by all (see merged).
 type planner struct {
 	meter   *meter
+	jumps   dispatcher
 	edits   []edit
 	targets []jumpTarget
 	labels  []uint32
@@ -35,12 +37,14 @@ type planner struct {
 	since   int  // those since fuel was last looked at
 	plain   bool // no jumps and calls were read yet
 	loop    bool // the function begins with a loop, which looks
+	brief   bool // it need not look when it is entered
 }
 
 // plan reads a function's code and returns the edits, in the order of their
 // places and valid until the next call.
-func (p *planner) plan(code []byte, locals uint32) ([]edit, error) {
-	*p = planner{meter: p.meter, edits: p.edits[:0], targets: append(p.targets[:0], jumpTarget{source: never}), labels: p.labels[:0], bytes: p.bytes[:0], pending: never, plain: true}
+func (p *planner) plan(code []byte, locals uint32, brief bool) ([]edit, error) {
+	*p = planner{meter: p.meter, jumps: p.jumps, edits: p.edits[:0], targets: append(p.targets[:0], jumpTarget{source: never}), labels: p.labels[:0], bytes: p.bytes[:0], pending: never, plain: true, brief: brief}
+	p.jumps.reset(code)
 	p.edits = append(p.edits, edit{kind: charge, value: entryCost + locals/8})
 	r := reader{code}
 	for len(r.b) > 0 {
@@ -90,6 +94,7 @@ func (p *planner) step(in instruction, at, end int) {
 	case opBr, opBrTable:
 		if in.op == opBr {
 			p.jump(in.index)
+			p.goBack(in, at)
 		}
 		for _, l := range p.labels {
 			p.jump(l)
@@ -188,12 +193,18 @@ func (p *planner) enter(op byte, at, end int) {
 		p.settle()
 		p.pending = never
 		head := edit{kind: chargeLoop, at: end, width: end - at, value: loopCost}
-		p.loop = p.loop || p.plain && len(p.targets) == 1 && p.edits[0].value <= leafCost
+		if at == p.jumps.loop {
+			head.kind = charge
+		}
+		if at != p.jumps.loop || len(p.jumps.back) > 0 {
+			p.loop = p.loop || p.plain && len(p.targets) == 1 && p.edits[0].value <= leafCost
+			p.edits = append(p.edits, edit{kind: openLoop, at: at, width: end - at})
+			t.loops++
+			t.doubled = true
+		}
 		p.plain = false
-		p.edits = append(p.edits, edit{kind: openLoop, at: at, width: end - at})
 		p.current = len(p.edits)
 		p.edits = append(p.edits, head)
-		t.loops++
 	}
 	p.targets = append(p.targets, t)
 }
@@ -227,7 +238,9 @@ func (p *planner) leave(at, end int) {
 		p.settle()
 		p.sync(store, at)
 	case t.op == opLoop:
-		p.edits = append(p.edits, edit{kind: closeLoop, at: end})
+		if t.doubled {
+			p.edits = append(p.edits, edit{kind: closeLoop, at: end})
+		}
 		p.part(end, true)
 	case t.source != never:
 		here := p.current
@@ -255,7 +268,7 @@ func (p *planner) look() {
 			since = 0
 		}
 	}
-	if entry := &p.edits[0]; entry.kind == charge && !p.loop && (p.calls > 0 || sum > leafCost) {
+	if entry := &p.edits[0]; entry.kind == charge && !p.loop && !p.brief && (p.calls > 0 || sum > leafCost) {
 		entry.kind = checked
 	}
 }
