@@ -2,7 +2,7 @@
 
 GO          ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
-MODULES     := . sdk plugins
+MODULES     := . sdk plugins bench/peers
 WASM        := $(patsubst %,plugins/%.wasm,cookie-fallback/cookie-fallback rbac-gitops/rbac-gitops)
 FUZZTIME    ?= 5s
 VERSION     ?= $(shell git describe --always --dirty 2>/dev/null || echo devel)
@@ -47,9 +47,11 @@ soak: deps plugins
 	$(GO) test -race -timeout 30m ./host/cache/file ./host/cache/redis -rounds 200
 	$(GO) test -timeout 30m ./host/plugin -run TestSpecification -soak
 	sh scripts/fuzz 5m
+	sh scripts/fuzz 10m host/plugin FuzzMeter
 
 bench: deps plugins
 	$(GO) test -timeout 60m -run '^$$' -bench . -benchmem ./...
+	cd bench/peers && $(GO) test -run '^$$' -bench .
 
 clean:
 	rm -rf bin plugins/*/*.wasm

@@ -74,18 +74,17 @@ func (w *FrameWriter) entry(id Field, length int) (at int, fits bool) {
 	if w.count == w.max {
 		panic("abi: more fields than the frame was begun for")
 	}
-	e := w.buf[frameHead+w.count*frameEntry:]
+	e := (*[frameEntry]byte)(w.buf[frameHead+w.count*frameEntry:])
 	w.count++
 	at, fits = w.data, length <= len(w.buf)-w.data
-	flags := uint16(0)
+	flags := uint64(0)
 	if fits {
 		w.data += length
 	} else {
 		at, flags = 0, flagLazy
 	}
-	binary.LittleEndian.PutUint16(e, uint16(id))
-	binary.LittleEndian.PutUint16(e[2:], flags)
-	binary.LittleEndian.PutUint32(e[4:], uint32(at))
+	// Id, flags and offset at once: this is where a frame's time goes.
+	binary.LittleEndian.PutUint64(e[:], uint64(id)|flags<<16|uint64(uint32(at))<<32)
 	binary.LittleEndian.PutUint32(e[8:], uint32(length))
 	return at, fits
 }

@@ -60,6 +60,9 @@ func (d Decision) Reason(text string) Decision {
 }
 
 func (d *Decision) encode() uint64 {
+	if d.reason == "" && d.status == 0 && d.count == 0 {
+		return uint64(d.code)
+	}
 	var a guest.Answer
 	if d.status != 0 {
 		a.Status(int(d.status))

@@ -28,7 +28,10 @@ func Begin(hook int, length uint32) *Call {
 
 // Text returns a text or list of the frame, lazy or not; empty if absent.
 func (c *Call) Text(id int) string {
-	text, _ := c.field(id)
+	text, ok := c.frame.quick(id)
+	if !ok {
+		text, _ = c.field(id)
+	}
 	return text
 }
 

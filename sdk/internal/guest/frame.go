@@ -1,5 +1,7 @@
 package guest
 
+import "unsafe"
+
 const (
 	frameHead  = 8  // u16 hook, u16 count, u32 length
 	frameEntry = 12 // u16 id, u16 flags, u32 offset, u32 length
@@ -10,18 +12,26 @@ const (
 // reading it panics, which ends the instance.
 const malformed = "sdk: malformed frame"
 
-// frame is a frame's bytes. Being a string, its parts are views.
-type frame string
+// frame is a frame's bytes, and where its table ends. Being a string, its
+// parts are views.
+type frame struct {
+	b   string
+	end int
+}
 
 // newFrame checks the head of a frame; each field is checked when it is read.
 func newFrame(b string, hook int) frame {
-	if len(b) < frameHead || u32(b[4:]) != len(b) || frameHead+u16(b[2:])*frameEntry > len(b) {
+	if len(b) < frameHead || u32(b[4:]) != len(b) {
+		panic(malformed)
+	}
+	end := frameHead + u16(b[2:])*frameEntry
+	if end > len(b) {
 		panic(malformed)
 	}
 	if u16(b) != hook {
 		panic("sdk: a frame of another hook")
 	}
-	return frame(b)
+	return frame{b, end}
 }
 
 // hints remembers where in the table each field was found last: the host
@@ -29,28 +39,45 @@ func newFrame(b string, hook int) frame {
 // is the most expensive thing that a metered guest can do.
 var hints [256]uint16
 
-// field returns a field's bytes, or that get has to read them.
-func (f frame) field(id int) (value string, lazy, ok bool) {
-	end := frameHead + u16(string(f[2:]))*frameEntry
+// quick returns a field's bytes if it is where it was last, and whole. It is
+// one function without a check that it can do without, since calls and checks
+// are what a Go guest's time goes to.
+func (f *frame) quick(id int) (value string, ok bool) {
 	at := int(hints[id&0xff])
-	if at < frameHead || at >= end || u16(string(f[at:])) != id {
-		for at = frameHead; at < end && u16(string(f[at:])) != id; {
-			at += frameEntry
-		}
-		if at == end {
-			return "", false, false
-		}
-		hints[id&0xff] = uint16(at)
+	if at == 0 || at >= f.end {
+		return "", false
 	}
-	entry := string(f[at : at+frameEntry])
+	b := unsafe.Pointer(unsafe.StringData(f.b))
+	head := *(*uint64)(unsafe.Add(b, at)) // id and flags, then the offset
+	start, length := int(head>>32), int(*(*uint32)(unsafe.Add(b, at+8)))
+	if uint32(head) != uint32(id) || start < f.end || length > len(f.b)-start {
+		return "", false
+	}
+	return unsafe.String((*byte)(unsafe.Add(b, start)), length), true
+}
+
+// field returns a field's bytes, or that get has to read them.
+func (f *frame) field(id int) (value string, lazy, ok bool) {
+	at := frameHead
+	for at < f.end && u16(f.b[at:]) != id {
+		at += frameEntry
+	}
+	if at == f.end {
+		return "", false, false
+	}
+	hints[id&0xff] = uint16(at)
+	entry := f.b[at : at+frameEntry]
 	if u16(entry[2:])&flagLazy != 0 {
 		return "", true, true
 	}
-	start, length := u32(entry[4:]), u32(entry[8:])
-	if start < end || length > len(f)-start {
+	return f.cut(u32(entry[4:]), u32(entry[8:])), false, true
+}
+
+func (f *frame) cut(start, length int) string {
+	if start < f.end || length > len(f.b)-start {
 		panic(malformed)
 	}
-	return string(f[start : start+length]), false, true
+	return f.b[start : start+length]
 }
 
 // Each yields the items of a list.
@@ -66,10 +93,14 @@ func Each(list string, yield func(item string) bool) {
 // Has says whether item is in the list.
 func Has(list, item string) bool {
 	for len(list) > 0 {
-		var got string
-		if got, list = first(list); got == item {
+		if len(list) < 4 || u32(list) > len(list)-4 {
+			panic(malformed)
+		}
+		end := 4 + u32(list)
+		if end == 4+len(item) && (end == 4 || list[4] == item[0]) && list[4:end] == item {
 			return true
 		}
+		list = list[end:]
 	}
 	return false
 }
@@ -109,10 +140,20 @@ func short(b string) (text, rest string) {
 	return b[2:end], b[end:]
 }
 
-func u16(b string) int { return int(b[0]) | int(b[1])<<8 }
+// u16, u32 and u64 read a number as WebAssembly does, at once and from any
+// place. The compiler would put it together of its bytes.
 
-func u32(b string) int {
-	return int(uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24)
+func u16(b string) int {
+	_ = b[1]
+	return int(*(*uint16)(unsafe.Pointer(unsafe.StringData(b))))
 }
 
-func u64(b string) uint64 { return uint64(u32(b)) | uint64(u32(b[4:]))<<32 }
+func u32(b string) int {
+	_ = b[3]
+	return int(*(*uint32)(unsafe.Pointer(unsafe.StringData(b))))
+}
+
+func u64(b string) uint64 {
+	_ = b[7]
+	return *(*uint64)(unsafe.Pointer(unsafe.StringData(b)))
+}

@@ -238,3 +238,9 @@ EXPORT(building) u32 building(void) {
 	}
 	return length(text);
 }
+
+// endless never ends.
+
+EXPORT(endless) u32 endless(void) {
+	for (volatile u32 n = 0;;) n++;
+}

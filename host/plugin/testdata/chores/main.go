@@ -121,3 +121,12 @@ func decoding() uint32 {
 	}
 	return uint32(len(v.Rules[1].Path))
 }
+
+// endless never ends.
+//
+//go:wasmexport endless
+func endless() uint32 {
+	for {
+		scratch[0]++
+	}
+}

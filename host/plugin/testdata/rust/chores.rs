@@ -198,3 +198,13 @@ pub extern "C" fn building() -> u32 {
     }
     text.len() as u32
 }
+
+// endless never ends.
+
+#[no_mangle]
+pub extern "C" fn endless() -> u32 {
+    let mut n = 0u32;
+    loop {
+        unsafe { std::ptr::write_volatile(&mut n, std::ptr::read_volatile(&n).wrapping_add(1)) }
+    }
+}
