@@ -38,6 +38,19 @@ func SplitResult(result uint64) (Code, uint32) {
 // It does not judge header names beyond their form: which of them a plugin
 // may set, and whether one is set twice, is its caller's business.
 func ParseAnswer(hook Hook, code Code, b []byte) (Answer, error) {
+	return new(AnswerParser).Parse(hook, code, b)
+}
+
+// AnswerParser reads answers as [ParseAnswer] does and remembers the last few
+// reasons: a plugin gives the same ones over and over, and one that is known
+// need not be copied. The zero value is ready. Not safe for concurrent use.
+type AnswerParser struct {
+	reasons [8]string
+	next    int
+}
+
+// Parse is [ParseAnswer].
+func (p *AnswerParser) Parse(hook Hook, code Code, b []byte) (Answer, error) {
 	a := Answer{Code: code}
 	switch {
 	case hook != Configure && hook != OnCredential && hook != OnAuthorize:
@@ -60,7 +73,7 @@ func ParseAnswer(hook Hook, code Code, b []byte) (Answer, error) {
 		if n > uint64(len(b)) {
 			return a, fmt.Errorf("%s: answer field %s says %d bytes, %d are left", hook, id, n, len(b))
 		}
-		if err := a.field(hook, id, b[:n]); err != nil {
+		if err := a.field(p, hook, id, b[:n]); err != nil {
 			return a, fmt.Errorf("%s: answer field %s: %w", hook, id, err)
 		}
 		b = b[n:]
@@ -79,10 +92,10 @@ var (
 	errNotUTF8  = errors.New("not UTF-8")
 )
 
-func (a *Answer) field(hook Hook, id AnswerField, v []byte) error {
+func (a *Answer) field(p *AnswerParser, hook Hook, id AnswerField, v []byte) error {
 	switch {
 	case id == AnswerReason:
-		return a.reason(v)
+		return a.reason(p, v)
 	case id == AnswerStatus && hook == OnAuthorize && a.Code == CodeNo:
 		return a.status(v)
 	case id == AnswerHeader && hook == OnAuthorize:
@@ -93,7 +106,7 @@ func (a *Answer) field(hook Hook, id AnswerField, v []byte) error {
 	return errNotKnown
 }
 
-func (a *Answer) reason(v []byte) error {
+func (a *Answer) reason(p *AnswerParser, v []byte) error {
 	if a.Reason != "" {
 		return errTwice
 	}
@@ -103,8 +116,21 @@ func (a *Answer) reason(v []byte) error {
 	if err := oneLine(v, MaxReason); err != nil {
 		return err
 	}
-	a.Reason = string(v)
+	a.Reason = p.text(v)
 	return nil
+}
+
+// text returns v as a string, one that it made before if it can.
+func (p *AnswerParser) text(v []byte) string {
+	for _, s := range p.reasons {
+		if s == string(v) {
+			return s
+		}
+	}
+	s := string(v)
+	p.reasons[p.next%len(p.reasons)] = s
+	p.next++
+	return s
 }
 
 func (a *Answer) status(v []byte) error {

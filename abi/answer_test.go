@@ -1,6 +1,7 @@
 package abi_test
 
 import (
+	"fmt"
 	"bytes"
 	"reflect"
 	"slices"
@@ -111,5 +112,25 @@ func BenchmarkParseAnswer(b *testing.B) {
 		if _, err := abi.ParseAnswer(abi.OnAuthorize, abi.CodeNo, deny); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// A parser gives what is there, whatever it remembers, and remembers little.
+func TestParserRemembersReasons(t *testing.T) {
+	var p abi.AnswerParser
+	for i := range 100 {
+		want := fmt.Sprint("reason ", i*7%11)
+		b := abi.AppendAnswer(nil, abi.Answer{Code: abi.CodeNo, Reason: want})
+		if a, err := p.Parse(abi.OnAuthorize, abi.CodeNo, b); err != nil || a.Reason != want {
+			t.Fatalf("got %q, %v, want %q", a.Reason, err, want)
+		}
+		clear(b) // what was returned is a copy
+		if a, err := p.Parse(abi.OnAuthorize, abi.CodeNo, abi.AppendAnswer(nil, abi.Answer{Code: abi.CodeNo, Reason: want})); err != nil || a.Reason != want {
+			t.Fatalf("then %q, %v, want %q", a.Reason, err, want)
+		}
+	}
+	b := abi.AppendAnswer(nil, abi.Answer{Code: abi.CodeNo, Reason: "again"})
+	if n := testing.AllocsPerRun(100, func() { _, _ = p.Parse(abi.OnAuthorize, abi.CodeNo, b) }); n != 0 {
+		t.Errorf("a known reason takes %v allocations", n)
 	}
 }

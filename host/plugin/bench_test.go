@@ -7,22 +7,29 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authhost/authhost/abi"
 	"github.com/authhost/authhost/host"
 	"github.com/authhost/authhost/host/plugin"
 	"github.com/authhost/authhost/host/plugin/wasmtest"
 	"github.com/tetratelabs/wazero"
 )
 
-// The allow path allocates nothing on the host.
+// The allow path allocates nothing on the host, also if the plugin gives one
+// of a few reasons.
 func TestAuthorizeDoesNotAllocate(t *testing.T) {
-	p := load(t, plugin.Options{Module: hook(base(), "on_authorize").Encode(), Limits: plugin.Limits{Time: time.Minute}})
-	c, ctx := call(), context.Background()
-	if n := testing.AllocsPerRun(500, func() {
-		if o, err := p.Authorize(ctx, c); err != nil || o.Effect != host.Allow {
-			t.Fatal(o, err)
+	silent := hook(base(), "on_authorize")
+	telling := base()
+	telling = hook(telling, "on_authorize", answering(&telling, abi.CodeYes, abi.AppendAnswer(nil, abi.Answer{Code: abi.CodeYes, Reason: "rules[0]: editors may"})))
+	for reason, module := range map[string]wasmtest.Module{"": silent, "rules[0]: editors may": telling} {
+		p := load(t, plugin.Options{Module: module.Encode(), Limits: plugin.Limits{Time: time.Minute}})
+		c, ctx := call(), context.Background()
+		if n := testing.AllocsPerRun(500, func() {
+			if o, err := p.Authorize(ctx, c); err != nil || o.Effect != host.Allow || o.Reason != reason {
+				t.Fatal(o, err)
+			}
+		}); n >= 1 {
+			t.Errorf("reason %q: %v allocations", reason, n)
 		}
-	}); n >= 1 {
-		t.Errorf("%v allocations", n)
 	}
 }
 

@@ -50,6 +50,7 @@ type instance struct {
 	wall    time.Time  // the guest's clocks stand still within a call
 	nano    int64
 	scratch []byte
+	answers abi.AnswerParser
 
 	client     netip.Addr // the last one that a frame had, and its text
 	clientText []byte
@@ -198,7 +199,7 @@ func (i *instance) exchange(hook abi.Hook, c *host.Call) (abi.Answer, error) {
 	if view, ok = i.memory.Read(i.buffer, n); !ok {
 		return abi.Answer{}, fmt.Errorf("%s: the answer is not within memory", hook)
 	}
-	return abi.ParseAnswer(hook, code, view)
+	return i.answers.Parse(hook, code, view)
 }
 
 // reusable readies an instance that has answered for the next call, and says
