@@ -11,7 +11,7 @@ type Decision struct {
 	count   uint8
 	status  uint16
 	reason  string
-	headers [MaxHeaders]struct{ name, value string }
+	headers string // as they will be answered: a small value is cheap to return
 }
 
 // Abstain leaves the decision to the plugins that follow and to the route.
@@ -48,7 +48,7 @@ func (d Decision) Header(name, value string) Decision {
 	if d.count == MaxHeaders {
 		panic("authorize: more than 8 headers")
 	}
-	d.headers[d.count].name, d.headers[d.count].value = name, value
+	d.headers = guest.AppendHeader(d.headers, name, value)
 	d.count++
 	return d
 }
@@ -68,8 +68,6 @@ func (d *Decision) encode() uint64 {
 		a.Status(int(d.status))
 	}
 	a.Reason(d.reason)
-	for i := range d.headers[:d.count] {
-		a.Header(d.headers[i].name, d.headers[i].value)
-	}
+	a.Headers(d.headers)
 	return a.Finish(uint32(d.code))
 }

@@ -1,6 +1,9 @@
 package guest
 
-import "unicode/utf8"
+import (
+	"unicode/utf8"
+	"unsafe"
+)
 
 // out is where an answer is laid out: its texts may be views of the buffer,
 // so that is not written before the answer is whole.
@@ -74,17 +77,41 @@ func plain8(x uint64) bool {
 	return (x|(x+each)|(x-0x20*each))&(0x80*each) == 0
 }
 
-// Header adds a header, as it is: the host judges it.
-func (a *Answer) Header(name, value string) {
+// Headers adds what AppendHeader returned.
+func (a *Answer) Headers(list string) { a.text(list) }
+
+// written is where lists of headers are laid out, one behind another. What is
+// there is never written again, so a list holds as long as any string. One
+// piece lasts for many lists.
+var written []byte
+
+const writtenPiece = 16 << 10
+
+// AppendHeader returns a list of headers with one more, as it is: the host
+// judges it. The list that is handed in stays what it was.
+func AppendHeader(list, name, value string) string {
 	if len(name) > 0xffff {
 		panic("sdk: a header with a name longer than 65535 bytes")
 	}
-	a.head(answerHeader, 2+len(name)+len(value))
-	b := a.room(a.n, 2)
-	b[0], b[1] = byte(len(name)), byte(len(name)>>8)
-	a.n += 2
-	a.text(name)
-	a.text(value)
+	const head = 10
+	one := head + len(name) + len(value)
+	if !last(list) || one > cap(written)-len(written) {
+		if len(list)+one > cap(written)-len(written) {
+			written = make([]byte, 0, max(len(list)+one, writtenPiece))
+		}
+		written = append(written, list...)
+	}
+	at := len(written)
+	written = append(written, answerHeader, 0, 0, 0, 0, 0, 0, 0, byte(len(name)), byte(len(name)>>8))
+	put32(written[at+4:], one-8)
+	written = append(append(written, name...), value...)
+	return view(written[at-len(list):])
+}
+
+// last says whether a list is the one laid out last, which can grow in place.
+func last(list string) bool {
+	at := len(written) - len(list)
+	return list != "" && at >= 0 && unsafe.StringData(list) == &written[at]
 }
 
 // Finish puts the answer into the buffer and returns the hook's result.

@@ -114,7 +114,7 @@ func TestAnswers(t *testing.T) {
 			}
 			a.Reason(string(v.Answer.Reason))
 			for _, h := range v.Answer.Headers {
-				a.Header(string(h[0]), string(h[1]))
+				a.Headers(guest.AppendHeader("", string(h[0]), string(h[1])))
 			}
 			if v.Answer.Candidate != nil {
 				a.Candidate(*v.Answer.Candidate)
@@ -202,15 +202,15 @@ func TestFieldsMoveFromFrameToFrame(t *testing.T) {
 
 func TestAnswerThatIsTooLong(t *testing.T) {
 	var a guest.Answer
-	a.Header("X-A", strings.Repeat("v", 16384-8-2-3))
+	a.Headers(guest.AppendHeader("", "X-A", strings.Repeat("v", 16384-8-2-3)))
 	if n := a.Finish(guest.CodeYes) >> 32; n != 16384 {
 		t.Errorf("the longest answer has %d bytes", n)
 	}
 	for _, f := range []func(){
-		func() { a.Header("", "") },
+		func() { a.Headers(guest.AppendHeader("", "", "")) },
 		func() { a.Status(403) },
-		func() { new(guest.Answer).Header("X-A", strings.Repeat("v", 16384-8-2-2)) },
-		func() { new(guest.Answer).Header(strings.Repeat("n", 1<<16), "") },
+		func() { new(guest.Answer).Headers(guest.AppendHeader("", "X-A", strings.Repeat("v", 16384-8-2-2))) },
+		func() { new(guest.Answer).Headers(guest.AppendHeader("", strings.Repeat("n", 1<<16), "")) },
 	} {
 		fakehost.Panics(t, f)
 	}
@@ -222,8 +222,8 @@ func TestAnswerMadeOfTheFrame(t *testing.T) {
 	c := guest.Begin(guest.OnAuthorize, host.Put(t, "on_authorize with every field"))
 	var a guest.Answer
 	a.Reason(c.Text(guest.FieldPath))
-	a.Header("X-Last", c.Text(guest.FieldCredential))
-	a.Header("X-First", c.Text(guest.FieldMethod))
+	a.Headers(guest.AppendHeader("", "X-Last", c.Text(guest.FieldCredential)))
+	a.Headers(guest.AppendHeader("", "X-First", c.Text(guest.FieldMethod)))
 	n := a.Finish(guest.CodeNo) >> 32
 	want := "\x02\x00\x00\x00\x10\x00\x00\x00/api/gitops/sync" +
 		"\x03\x00\x00\x00\x16\x00\x00\x00\x06\x00X-Lastcookie/session" +
@@ -283,4 +283,32 @@ func TestLazyFieldIsFetchedOnce(t *testing.T) {
 	host.Fields = nil
 	c := guest.Begin(guest.OnAuthorize, n)
 	fakehost.Panics(t, func() { c.Text(guest.FieldRoles) })
+}
+
+// A list of headers stays what it was when others are made of it, and when
+// many more are laid out.
+func TestListsOfHeaders(t *testing.T) {
+	answer := func(list string) string {
+		var a guest.Answer
+		a.Headers(list)
+		n := a.Finish(guest.CodeYes) >> 32
+		return string(guest.Buffer()[:n])
+	}
+	base := guest.AppendHeader("", "X-A", "1")
+	left, right := guest.AppendHeader(base, "X-B", "2"), guest.AppendHeader(base, "X-C", "3")
+	lists := map[string]string{base: answer(base), left: answer(left), right: answer(right)}
+	if len(lists) != 3 || !strings.HasPrefix(left, base) || !strings.HasPrefix(right, base) || strings.Contains(right, "X-B") {
+		t.Errorf("%q, %q, %q", base, left, right)
+	}
+	for range 1000 {
+		guest.AppendHeader(guest.AppendHeader("", "X-D", strings.Repeat("v", 40)), "X-E", "")
+	}
+	for list, was := range lists {
+		if got := answer(list); got != was {
+			t.Errorf("%q became %q", was, got)
+		}
+	}
+	if long := strings.Repeat("v", 20<<10); !strings.HasSuffix(guest.AppendHeader(left, "X-L", long), long) {
+		t.Error("a long header was cut")
+	}
 }
