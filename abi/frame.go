@@ -19,15 +19,16 @@ const (
 // concurrent use.
 type FrameWriter struct {
 	buf   []byte
-	count int
-	max   int
+	next  int // where the next entry of the table goes
+	table int // where the table ends
 	data  int
 }
 
 // Reset begins a frame of at most max fields at the start of buf, which must
 // hold at least MinBuffer bytes; max is at most 256.
 func (w *FrameWriter) Reset(buf []byte, hook Hook, max int) {
-	*w = FrameWriter{buf: buf, max: max, data: frameHead + max*frameEntry}
+	end := frameHead + max*frameEntry
+	*w = FrameWriter{buf: buf, next: frameHead, table: end, data: end}
 	binary.LittleEndian.PutUint16(buf, uint16(hook))
 }
 
@@ -64,18 +65,19 @@ func (w *FrameWriter) Bytes(id Field, b []byte) {
 
 // Finish completes the frame and returns its length in bytes.
 func (w *FrameWriter) Finish() int {
-	binary.LittleEndian.PutUint16(w.buf[2:], uint16(w.count))
+	binary.LittleEndian.PutUint16(w.buf[2:], uint16((w.next-frameHead)/frameEntry))
 	binary.LittleEndian.PutUint32(w.buf[4:], uint32(w.data))
 	return w.data
 }
 
 // entry writes the table entry and says where the data goes, if it fits.
 func (w *FrameWriter) entry(id Field, length int) (at int, fits bool) {
-	if w.count == w.max {
+	next := w.next
+	if next == w.table {
 		panic("abi: more fields than the frame was begun for")
 	}
-	e := (*[frameEntry]byte)(w.buf[frameHead+w.count*frameEntry:])
-	w.count++
+	e := (*[frameEntry]byte)(w.buf[next:])
+	w.next = next + frameEntry
 	at, fits = w.data, length <= len(w.buf)-w.data
 	flags := uint64(0)
 	if fits {
