@@ -37,7 +37,7 @@ func (r *Request) Roles(yield func(role string) bool) {
 
 // HasRole says whether the user has exactly that role.
 func (r *Request) HasRole(role string) bool {
-	return guest.Has(r.call.Text(guest.FieldRoles), role)
+	return r.call.Has(guest.FieldRoles, role)
 }
 
 // Groups yields the user's groups, as Roles does the roles.
@@ -47,7 +47,7 @@ func (r *Request) Groups(yield func(group string) bool) {
 
 // HasGroup says whether the user is in exactly that group.
 func (r *Request) HasGroup(group string) bool {
-	return guest.Has(r.call.Text(guest.FieldGroups), group)
+	return r.call.Has(guest.FieldGroups, group)
 }
 
 // Email returns the user's address if the issuer says that it is verified.

@@ -39,23 +39,6 @@ func newFrame(b string, hook int) frame {
 // is the most expensive thing that a metered guest can do.
 var hints [256]uint16
 
-// quick returns a field's bytes if it is where it was last, and whole. It is
-// one function without a check that it can do without, since calls and checks
-// are what a Go guest's time goes to.
-func (f *frame) quick(id int) (value string, ok bool) {
-	at := int(hints[id&0xff])
-	if at == 0 || at >= f.end {
-		return "", false
-	}
-	b := unsafe.Pointer(unsafe.StringData(f.b))
-	head := *(*uint64)(unsafe.Add(b, at)) // id and flags, then the offset
-	start, length := int(head>>32), int(*(*uint32)(unsafe.Add(b, at+8)))
-	if uint32(head) != uint32(id) || start < f.end || length > len(f.b)-start {
-		return "", false
-	}
-	return unsafe.String((*byte)(unsafe.Add(b, start)), length), true
-}
-
 // field returns a field's bytes, or that get has to read them.
 func (f *frame) field(id int) (value string, lazy, ok bool) {
 	at := frameHead
