@@ -1,8 +1,8 @@
 package abi_test
 
 import (
-	"fmt"
 	"bytes"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"

@@ -1,10 +1,16 @@
 package plugin
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/authhost/authhost/host/plugin/wasmtest"
+)
 
 // Real modules are far from the bounds on what compiling may take.
 func TestWeightOfRealModules(t *testing.T) {
-	for name, module := range map[string][]byte{"Go": workGuest(t), "LLVM": llvmGuest(t)} {
+	for name, module := range map[string][]byte{
+		"Go": wasmtest.BuildGo(t, ".", "testdata/chores"), "Rust": wasmtest.BuildRust(t, "testdata/rust/chores.rs"), "LLVM": llvmGuest(t),
+	} {
 		s, most := scale{}, burden{}
 		for r := (reader{module[len(preamble):]}); len(r.b) > 0; {
 			id, _ := r.byte()
