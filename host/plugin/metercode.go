@@ -73,7 +73,10 @@ func (m *meter) surveyed(body []byte, calls []uint32) (cost uint32, _ []uint32, 
 	locals, _, err := r.locals()
 	for cost = entryCost + locals/8; len(r.b) > 0 && cost <= brief; {
 		var in instruction
-		if in, _, err = r.next(nil); err != nil {
+		if err == nil {
+			in, _, err = r.next(nil)
+		}
+		if err != nil {
 			return 0, nil, true
 		}
 		cost += uint32(in.cost)
