@@ -2,7 +2,7 @@
 
 GO          ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
-MODULES     := . sdk plugins bench/peers
+MODULES     := . sdk plugins
 WASM        := $(patsubst %,plugins/%.wasm,cookie-fallback/cookie-fallback rbac-gitops/rbac-gitops)
 FUZZTIME    ?= 5s
 VERSION     ?= $(shell git describe --always --dirty 2>/dev/null || echo devel)
@@ -51,7 +51,7 @@ soak: deps plugins
 
 bench: deps plugins
 	$(GO) test -timeout 60m -run '^$$' -bench . -benchmem ./...
-	cd bench/peers && $(GO) test -run '^$$' -bench .
+	cd bench/peers && $(GO) vet ./... && $(GO) test -bench . ./...
 
 clean:
 	rm -rf bin plugins/*/*.wasm
