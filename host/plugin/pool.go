@@ -44,11 +44,12 @@ func (p *Plugin) acquire(ctx context.Context) (*instance, error) {
 	}
 }
 
-// wait has an instance made for each permit that it comes by, and takes the
+// wait has an instance made as soon as it comes by a permit, and takes the
 // first one that is idle. One that is made too late for this caller is there
-// for the next.
+// for the next; one that somebody else took is made anew.
 func (p *Plugin) wait(ctx context.Context) (*instance, error) {
-	failed := make(chan error, 1)
+	made := make(chan error, 1) // what became of the start that this caller asked for
+	permits := p.permits        // nil while that is under way
 	longest := maxWait
 	if p.opts.Engine == Interpreter { // a start takes longer there
 		longest *= slowness
@@ -59,10 +60,14 @@ func (p *Plugin) wait(ctx context.Context) (*instance, error) {
 		select {
 		case i := <-p.idle:
 			return i, nil
-		case <-p.permits:
-			p.background.Go(func() { p.spawn(failed) })
-		case err := <-failed:
-			return nil, err
+		case <-permits:
+			permits = nil
+			p.background.Go(func() { made <- p.spawn() })
+		case err := <-made:
+			if err != nil {
+				return nil, err
+			}
+			permits = p.permits
 		case <-p.closing:
 			return nil, errClosed
 		case <-ctx.Done():
@@ -81,30 +86,27 @@ func (p *Plugin) release(i *instance, sound bool) {
 		return
 	}
 	p.discard(i)
-	p.background.Go(func() { p.spawn(nil) })
+	p.background.Go(func() { _ = p.spawn() }) // it has told of its failure
 }
 
 // spawn makes an instance in exchange for a permit, which it gives back if it
 // fails, or if nothing is to be made any more. A spare that fails is not tried
 // again before it is needed.
-func (p *Plugin) spawn(failed chan<- error) {
+func (p *Plugin) spawn() error {
 	select {
 	case <-p.closing:
 		p.permits <- struct{}{}
-		return
+		return errClosed
 	default:
 	}
 	i, err := p.instantiate()
-	if err == nil {
-		p.idle <- i
-		return
+	if err != nil {
+		p.say(&p.failures, slog.LevelError, "plugin did not start", slog.String("error", err.Error()))
+		p.permits <- struct{}{}
+		return &notStarted{err}
 	}
-	p.say(&p.failures, slog.LevelError, "plugin did not start", slog.String("error", err.Error()))
-	p.permits <- struct{}{}
-	select {
-	case failed <- &notStarted{err}:
-	default: // the caller knows of another, or there is none
-	}
+	p.idle <- i
+	return nil
 }
 
 // instantiate makes an instance. The caller has a permit.
