@@ -1,0 +1,739 @@
+/**
+ * The AssemblyScript SDK for authhost plugins, ABI version 1: abi/SPEC.md.
+ *
+ * ```ts
+ * import { abstain, authorize, Decision, deny, Request } from "./authhost";
+ * export { authhost_abi_v1, authhost_buffer } from "./authhost";
+ *
+ * export function on_authorize(frame: i32): i64 {
+ *   return authorize(frame, decide);
+ * }
+ *
+ * function decide(r: Request): Decision {
+ *   if (r.method.is("DELETE") && !r.hasRole("admin")) return deny("deleting needs admin");
+ *   return abstain();
+ * }
+ * ```
+ *
+ * A plugin's hooks are the functions that it exports. Texts, lists and answers
+ * are no objects of the heap but lie in an arena of 32 KiB that each call uses
+ * anew: they hold until the handler returns, and nothing is allocated. What
+ * the arena has no room for takes more memory once, which is used again. What
+ * a handler throws ends the call and the instance: the host logs it and
+ * answers 503.
+ */
+
+// @ts-ignore: decorator
+@external("authhost", "get")
+declare function hostGet(kind: u32, name: usize, nameLength: u32, index: u32, at: usize, capacity: u32): i32;
+
+// @ts-ignore: decorator
+@external("authhost", "log")
+declare function hostLog(level: u32, at: usize, length: u32): void;
+
+const HEAD: u32 = 8; // u16 hook, u16 count, u32 length
+const ENTRY: u32 = 12; // u16 field, u16 flags, u32 offset, u32 length
+const LAZY: u32 = 1;
+const MAX_ANSWER: u32 = 16384;
+const MAX_REASON: u32 = 1024;
+const ARENA: u32 = 32768;
+
+const BUFFER = memory.data(16384); // shared with the host
+const OUT = memory.data(16384); // an answer is laid out here: its texts may be views of the buffer
+const FIXED = memory.data(32768); // the arena
+const HINTS = memory.data(512); // where in the table each field was last
+
+/** The marker of the ABI. A plugin exports it. */
+export function authhost_abi_v1(): void {}
+
+/** Where frames and answers go. A plugin exports it. */
+export function authhost_buffer(): i64 {
+  return (<i64>BUFFER << 32) | MAX_ANSWER;
+}
+
+// ---- The arena -----------------------------------------------------------------
+
+let used: u32 = 0; // of the arena, in this call
+let more: usize = 0; // memory beyond it
+let moreSize: u32 = 0;
+let moreUsed: u32 = 0;
+
+// take returns room until the call ends. Beyond the arena so much is taken
+// that another call like this one, and then some, does with it.
+function take(n: u32): usize {
+  if (n <= ARENA - used) {
+    used += n;
+    return FIXED + used - n;
+  }
+  if (n > moreSize - moreUsed) {
+    moreSize = max(moreUsed + n, 2 * moreSize);
+    more = heap.alloc(moreSize);
+    moreUsed = 0;
+  }
+  moreUsed += n;
+  return more + moreUsed - n;
+}
+
+// ---- Texts ---------------------------------------------------------------------
+
+/** A run of bytes. What a client sent, such as a path, need not be UTF-8. */
+@unmanaged
+export class Text {
+  /** The address of the first byte. */
+  at: usize;
+  /** How many bytes. */
+  length: u32;
+
+  /** Whether these are the bytes of a string in UTF-8. */
+  is(s: string): bool {
+    return same(this.at, this.length, s);
+  }
+
+  /** Whether the bytes are the same. */
+  equals(other: Text): bool {
+    return equal(this.at, this.length, other.at, other.length);
+  }
+
+  /** The i-th byte. */
+  byte(i: u32): u32 {
+    if (i >= this.length) throw new Error("a byte beyond the text");
+    return load<u8>(this.at + i);
+  }
+
+  /** The part from one byte to before another. */
+  slice(from: u32, to: u32 = this.length): Text {
+    if (from > to || to > this.length) throw new Error("a part beyond the text");
+    return view(this.at + from, to - from);
+  }
+
+  /** A copy as a string, which is allocated. */
+  toString(): string {
+    return String.UTF8.decodeUnsafe(this.at, this.length);
+  }
+}
+
+function view(at: usize, length: u32): Text {
+  const text = changetype<Text>(take(offsetof<Text>()));
+  text.at = at;
+  text.length = length;
+  return text;
+}
+
+// text returns a string's bytes in UTF-8, or a Text as it is.
+function text<T>(value: T): Text {
+  if (isString(value)) {
+    const s = changetype<string>(value);
+    const room = take(3 * s.length);
+    return view(room, <u32>String.UTF8.encodeUnsafe(changetype<usize>(s), s.length, room));
+  }
+  return changetype<Text>(value);
+}
+
+function same(at: usize, length: u32, s: string): bool {
+  if (<u32>s.length > length) return false;
+  const end = at + length;
+  let p = changetype<usize>(s);
+  const q = p + (<usize>s.length << 1);
+  while (p < q) {
+    let c = <u32>load<u16>(p);
+    p += 2;
+    if (c < 0x80) {
+      if (at == end || load<u8>(at++) != c) return false;
+      continue;
+    }
+    if ((c & 0xfc00) == 0xd800 && p < q) {
+      c = 0x10000 + ((c & 0x3ff) << 10) + (load<u16>(p) & 0x3ff);
+      p += 2;
+    }
+    const n: u32 = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    if (end - at < n) return false;
+    if (load<u8>(at) != (((0xf00 >> n) & 0xff) | (c >> (6 * (n - 1))))) return false;
+    for (let i: u32 = 1; i < n; i++) {
+      if (load<u8>(at + i) != (0x80 | ((c >> (6 * (n - 1 - i))) & 0x3f))) return false;
+    }
+    at += n;
+  }
+  return at == end;
+}
+
+// equal compares eight bytes at a time, the last eight perhaps twice: a loop is
+// the most expensive thing that a metered guest can do.
+function equal(a: usize, n: u32, b: usize, m: u32): bool {
+  if (n != m) return false;
+  let i: u32 = 0;
+  if (n >= 8) {
+    for (; i < n - 8; i += 8) if (load<u64>(a + i) != load<u64>(b + i)) return false;
+    return load<u64>(a + n - 8) == load<u64>(b + n - 8);
+  }
+  for (; i < n; i++) if (load<u8>(a + i) != load<u8>(b + i)) return false;
+  return true;
+}
+
+// ---- The log -------------------------------------------------------------------
+
+/** How loud a line of the log is. */
+export enum Level {
+  Debug = 0,
+  Info = 1,
+  Warn = 2,
+  Error = 3,
+}
+
+/** Writes a line, a string or a Text, to the host's log, which adds the plugin's name. */
+export function log<T>(level: Level, line: T): void {
+  const t = text<T>(line);
+  hostLog(level, t.at, t.length);
+}
+
+/**
+ * What a throw becomes: `--use abort=authhost/fail`. It logs the message and
+ * where it was, and ends the call.
+ */
+export function fail(message: string | null, file: string | null, line: u32, column: u32): void {
+  if (message) log(Level.Error, message);
+  if (file) log(Level.Error, file);
+  log(Level.Error, digits(line));
+  unreachable();
+}
+
+function digits(n: u32): Text {
+  const room = take(10);
+  let at: u32 = 10;
+  do {
+    store<u8>(room + --at, 48 + (n % 10));
+    n /= 10;
+  } while (n > 0);
+  return view(room + at, 10 - at);
+}
+
+// ---- The frame -----------------------------------------------------------------
+
+let length: u32 = 0; // of the frame
+let table: u32 = 0; // where its table ends
+
+// Lazy fields that were read in this call, in the arena.
+@unmanaged
+class Fetched {
+  next: Fetched | null;
+  id: u32;
+  value: Text;
+}
+
+let fetched: Fetched | null = null;
+
+function begin(hook: u32, n: u32): void {
+  used = 0;
+  moreUsed = 0;
+  fetched = null;
+  if (n < HEAD || n > MAX_ANSWER || load<u32>(BUFFER, 4) != n) throw new Error("malformed frame");
+  length = n;
+  table = HEAD + <u32>load<u16>(BUFFER, 2) * ENTRY;
+  if (table > n) throw new Error("malformed frame");
+  if (load<u16>(BUFFER) != hook) throw new Error("a frame of another hook");
+}
+
+// field returns a field's bytes, lazy or not; empty if absent.
+function field(id: u32): Text {
+  const hint = HINTS + ((id & 255) << 1);
+  let at: u32 = load<u16>(hint);
+  if (at < HEAD || at >= table || load<u16>(BUFFER + at) != id) {
+    for (at = HEAD; at < table && load<u16>(BUFFER + at) != id; ) at += ENTRY;
+    if (at == table) return view(BUFFER, 0);
+    store<u16>(hint, at);
+  }
+  const entry = BUFFER + at;
+  if (load<u16>(entry, 2) & LAZY) return lazyField(id);
+  const start = load<u32>(entry, 4), n = load<u32>(entry, 8);
+  if (start < table || start > length || n > length - start) throw new Error("malformed frame");
+  return view(BUFFER + start, n);
+}
+
+function lazyField(id: u32): Text {
+  let f = fetched;
+  while (f) {
+    if (f.id == id) return f.value;
+    f = f.next;
+  }
+  const value = get(5, BUFFER, 0, id);
+  if (!value) throw new Error("the host does not give a field of its own frame");
+  const read = changetype<Fetched>(take(offsetof<Fetched>()));
+  read.next = fetched;
+  read.id = id;
+  read.value = value;
+  fetched = read;
+  return value;
+}
+
+function number(id: u32): u64 {
+  const value = field(id);
+  if (value.length == 0) return 0;
+  if (value.length != 8) throw new Error("malformed frame");
+  return load<u64>(value.at);
+}
+
+function get(kind: u32, name: usize, nameLength: u32, index: u32): Text | null {
+  let at = FIXED + used;
+  const room = ARENA - used;
+  const n = hostGet(kind, name, nameLength, index, at, room);
+  if (n < 0) return null;
+  if (<u32>n > room) {
+    at = take(n);
+    if (hostGet(kind, name, nameLength, index, at, n) != n) throw new Error("the host gives another length than it said");
+  } else {
+    used += n;
+  }
+  return view(at, n);
+}
+
+function getNamed<T>(kind: u32, name: T, index: u32): Text | null {
+  const t = text<T>(name);
+  return get(kind, t.at, t.length, index);
+}
+
+/** A list of texts: `for (let role = roles.next(); role; role = roles.next())`. */
+@unmanaged
+export class List {
+  private at: usize;
+  private left: u32;
+
+  /** The next item, null at the end. */
+  next(): Text | null {
+    const n = item(this.at, this.left);
+    if (n < 0) return null;
+    const at = this.at + 4;
+    this.at = at + n;
+    this.left -= 4 + n;
+    return view(at, n);
+  }
+}
+
+// item returns the length of a list's first item, -1 at the end.
+function item(at: usize, left: u32): i32 {
+  if (left == 0) return -1;
+  if (left < 4) throw new Error("malformed frame");
+  const n = load<u32>(at);
+  if (n > left - 4) throw new Error("malformed frame");
+  return n;
+}
+
+function has(list: Text, wanted: string): bool {
+  let at = list.at, left = list.length;
+  for (let n = item(at, left); n >= 0; n = item(at, left)) {
+    if (same(at + 4, n, wanted)) return true;
+    at += 4 + n;
+    left -= 4 + n;
+  }
+  return false;
+}
+
+// ---- The request ---------------------------------------------------------------
+
+/**
+ * The request that a hook is asked about, as the gateway will forward it.
+ * on_credential has candidates and no identity, on_authorize the reverse; what
+ * a request has not is empty. Names that are read by can be a string or a Text.
+ */
+@unmanaged
+export class Request {
+  /** The method, an upper-case token. */
+  get method(): Text { return field(1); }
+  /** http or https. */
+  get scheme(): Text { return field(2); }
+  /** The host in lower case, without port and final dot. */
+  get host(): Text { return field(3); }
+  /** The path decoded once: the one to judge. */
+  get path(): Text { return field(4); }
+  /** The path as it will be forwarded. */
+  get rawPath(): Text { return field(5); }
+  /** The raw query without "?" and without credentials. */
+  get query(): Text { return field(6); }
+  /** The client's IP address, the one behind the gateways. */
+  get client(): Text { return field(7); }
+  /** When the request came, in Unix seconds. */
+  get time(): u64 { return number(8); }
+  /** The path pattern of the route that matched. */
+  get route(): Text { return field(9); }
+  /** The realm's name. */
+  get realm(): Text { return field(10); }
+
+  /**
+   * A request header by its name in any case; of those that repeat, the
+   * index-th from 0. One that carries credentials is not there.
+   */
+  header<T>(name: T, index: u32 = 0): Text | null { return getNamed<T>(1, name, index); }
+  /** A cookie; not one that is a credential. */
+  cookie<T>(name: T, index: u32 = 0): Text | null { return getNamed<T>(2, name, index); }
+  /** A query parameter, decoded; not one that is a credential. */
+  queryParam<T>(name: T, index: u32 = 0): Text | null { return getNamed<T>(3, name, index); }
+  /**
+   * A claim of the JWT by its name or, beginning with "/", by its JSON Pointer:
+   * a string as it is, anything else as JSON.
+   */
+  claim<T>(name: T): Text | null { return getNamed<T>(4, name, 0); }
+
+  /** Nobody is known: the route's authentication is optional. */
+  get anonymous(): bool { return field(11).length == 0; }
+  /** The id of the user, usr_…. */
+  get userID(): Text { return field(11); }
+  /** Who vouches for the user. */
+  get issuer(): Text { return field(12); }
+  /** The issuer's name for the user. */
+  get subject(): Text { return field(13); }
+  /** The user's roles. */
+  get roles(): List { return changetype<List>(field(14)); }
+  /** Whether the user has exactly that role. */
+  hasRole(role: string): bool { return has(field(14), role); }
+  /** The user's groups. */
+  get groups(): List { return changetype<List>(field(15)); }
+  /** Whether the user is in exactly that group. */
+  hasGroup(group: string): bool { return has(field(15), group); }
+  /** The user's address if the issuer says that it is verified. */
+  get email(): Text { return field(16); }
+  /** The session's public id, ses_…. */
+  get sessionID(): Text { return field(17); }
+  /** Source/kind of the credential that counted, such as header/jwt. */
+  get credential(): Text { return field(18); }
+  /** When the credential ends, in Unix seconds. */
+  get expires(): u64 { return number(19); }
+
+  /** The request's credentials, in the realm's order. */
+  get candidates(): Candidates {
+    const list = field(32);
+    const c = changetype<Candidates>(take(offsetof<Candidates>()));
+    c.list = changetype<List>(list);
+    c.index = 0;
+    return c;
+  }
+}
+
+// ---- Candidates ----------------------------------------------------------------
+
+export enum Source {
+  Header = 1,
+  Cookie = 2,
+  Query = 3,
+}
+
+export enum Kind {
+  Malformed = 0,
+  JWT = 1,
+  Session = 2,
+  AccessToken = 3,
+}
+
+export enum Verdict {
+  Untried = 0,
+  Valid = 1, // never seen: a valid one ends the search
+  Malformed = 2,
+  BadSignature = 3,
+  Expired = 4,
+  NotYetValid = 5,
+  WrongIssuer = 6,
+  WrongAudience = 7,
+  Unknown = 8,
+  Revoked = 9,
+}
+
+/** One credential of the request; its value is never shown. */
+@unmanaged
+export class Candidate {
+  /** Its place in the list, from 0. */
+  index: u32;
+  source: Source;
+  kind: Kind;
+  verdict: Verdict;
+  /** The name of the header, cookie or query parameter. */
+  name: Text;
+  /** Whom a properly signed one names, tried or not; else empty. */
+  userID: Text;
+}
+
+/** The list of candidates: `for (let c = candidates.next(); c; c = candidates.next())`. */
+@unmanaged
+export class Candidates {
+  list: List;
+  index: u32;
+
+  /** The next one, null at the end. */
+  next(): Candidate | null {
+    const b = this.list.next();
+    if (!b) return null;
+    if (b.length < 4) throw new Error("malformed frame");
+    const c = changetype<Candidate>(take(offsetof<Candidate>()));
+    c.index = this.index++;
+    c.source = load<u8>(b.at);
+    c.kind = load<u8>(b.at, 1);
+    c.verdict = load<u8>(b.at, 2);
+    c.name = short(b, 4);
+    c.userID = short(b, 6 + c.name.length);
+    return c;
+  }
+}
+
+// short reads a text behind its 16-bit length.
+function short(b: Text, at: u32): Text {
+  if (at > b.length || b.length - at < 2) throw new Error("malformed frame");
+  const n = <u32>load<u16>(b.at + at);
+  if (n > b.length - at - 2) throw new Error("malformed frame");
+  return view(b.at + at + 2, n);
+}
+
+// ---- Answers -------------------------------------------------------------------
+
+@unmanaged
+class Header {
+  next: Header | null;
+  name: Text;
+  value: Text;
+}
+
+/** The answer of on_authorize. */
+@unmanaged
+export class Decision {
+  code: u32;
+  answerStatus: u32;
+  text: Text;
+  first: Header | null;
+  last: Header | null;
+
+  /** Makes a deny answer 401, 403, 404 or 429. */
+  status(status: u32): Decision {
+    if (this.code != 2) throw new Error("only a deny has a status");
+    if (status != 401 && status != 403 && status != 404 && status != 429) {
+      throw new Error("the status of a deny is 401, 403, 404 or 429");
+    }
+    this.answerStatus = status;
+    return this;
+  }
+
+  /** Sets the reason; unless the decision is a deny, only the log has it. */
+  reason<T>(reason: T): Decision {
+    this.text = text<T>(reason);
+    return this;
+  }
+
+  /**
+   * Sets a header: on the request that goes upstream, or with a deny on the
+   * answer to the client. The plugin's configuration must name it; a deny may
+   * also set Retry-After and WWW-Authenticate.
+   */
+  header<N, V>(name: N, value: V): Decision {
+    const h = changetype<Header>(take(offsetof<Header>()));
+    h.next = null;
+    h.name = text<N>(name);
+    h.value = text<V>(value);
+    const last = this.last;
+    if (last) last.next = h;
+    else this.first = h;
+    this.last = h;
+    return this;
+  }
+}
+
+function decision(code: u32, reason: Text): Decision {
+  const d = changetype<Decision>(take(offsetof<Decision>()));
+  d.code = code;
+  d.answerStatus = 0;
+  d.text = reason;
+  d.first = null;
+  d.last = null;
+  return d;
+}
+
+/** Leaves the decision to the plugins that follow and to the route. */
+export function abstain(): Decision {
+  return decision(0, view(OUT, 0));
+}
+
+/** Lets the request pass unless a plugin that follows denies it. */
+export function allow(): Decision {
+  return decision(1, view(OUT, 0));
+}
+
+/**
+ * Refuses the request with 403, or 401 when it is anonymous, and ends the
+ * chain. The reason, a string or a Text, is shown to the client: at most 1024
+ * bytes in one line, more is cut, and what is not text is replaced.
+ */
+export function deny<T>(reason: T): Decision {
+  return decision(2, text<T>(reason));
+}
+
+/** The answer of on_credential. */
+@unmanaged
+export class Choice {
+  code: u32;
+  candidate: u32;
+  text: Text;
+
+  /** Sets a reason for the log. */
+  reason<T>(reason: T): Choice {
+    this.text = text<T>(reason);
+    return this;
+  }
+}
+
+function choice(code: u32, candidate: u32): Choice {
+  const c = changetype<Choice>(take(offsetof<Choice>()));
+  c.code = code;
+  c.candidate = candidate;
+  c.text = view(OUT, 0);
+  return c;
+}
+
+/** Leaves the choice to the plugins that follow. If all do, it is 401. */
+export function pass(): Choice {
+  return choice(0, 0);
+}
+
+/** Has the host try that candidate next, which must be untried. */
+export function attempt(candidate: u32): Choice {
+  return choice(1, candidate);
+}
+
+/** Refuses the request with 401, whatever other plugins would say. */
+export function stop(): Choice {
+  return choice(2, 0);
+}
+
+let laid: u32 = 0; // bytes of OUT
+
+function lay(n: u32): usize {
+  if (n > MAX_ANSWER - laid) throw new Error("the answer is longer than 16384 bytes");
+  laid += n;
+  return OUT + laid - n;
+}
+
+function layBytes(at: usize, n: u32): void {
+  memory.copy(lay(n), at, n);
+}
+
+function layHead(field: u32, n: u32): void {
+  const at = lay(8);
+  store<u32>(at, field);
+  store<u32>(at, n, 4);
+}
+
+function layNumber(field: u32, n: u32): void {
+  layHead(field, 4);
+  store<u32>(lay(4), n);
+}
+
+// plain says whether all of a text is printable ASCII.
+function plain(at: usize, n: u32): bool {
+  const each: u64 = 0x0101010101010101;
+  let i: u32 = 0;
+  for (; i + 8 <= n; i += 8) {
+    const x = load<u64>(at + i);
+    if ((x | (x + each) | (x - 0x20 * each)) & (0x80 * each)) return false;
+  }
+  for (; i < n; i++) {
+    const c = load<u8>(at + i);
+    if (c < 0x20 || c > 0x7e) return false;
+  }
+  return true;
+}
+
+// runeLength returns the length of a character, 0 if it is not UTF-8.
+function runeLength(at: usize, left: u32): u32 {
+  const b = <u32>load<u8>(at);
+  const n: u32 = b < 0x80 ? 1 : b < 0xc2 ? 0 : b < 0xe0 ? 2 : b < 0xf0 ? 3 : b < 0xf5 ? 4 : 0;
+  if (n > left) return 0;
+  for (let i: u32 = 1; i < n; i++) if ((load<u8>(at + i) & 0xc0) != 0x80) return 0;
+  if (n > 2) {
+    const c = <u32>load<u8>(at, 1);
+    if ((b == 0xe0 && c < 0xa0) || (b == 0xed && c > 0x9f) || (b == 0xf0 && c < 0x90) || (b == 0xf4 && c > 0x8f)) return 0;
+  }
+  return n;
+}
+
+// isControl says whether a character may not be in a reason.
+function isControl(at: usize, n: u32): bool {
+  const b = <u32>load<u8>(at);
+  if (n == 1) return b < 0x20 || b == 0x7f;
+  if (n == 2) return b == 0xc2 && load<u8>(at, 1) < 0xa0;
+  return n == 3 && b == 0xe2 && load<u8>(at, 1) == 0x80 && (load<u8>(at, 2) & 0xfe) == 0xa8;
+}
+
+// layReason cuts a reason to what the host takes. A blank stands for a line end
+// and a tab, U+FFFD for each byte or character that is no text: reasons often
+// quote what a client sent, which must not fail the call.
+function layReason(reason: Text): void {
+  let at = reason.at;
+  const end = at + reason.length;
+  if (at == end) return;
+  layHead(2, reason.length);
+  if (reason.length <= MAX_REASON && plain(at, reason.length)) return layBytes(at, reason.length);
+  const start = laid;
+  while (at < end) {
+    const n = runeLength(at, <u32>(end - at));
+    const c = load<u8>(at);
+    const blank = c == 0x09 || c == 0x0a || c == 0x0d;
+    const odd = !blank && (n == 0 || isControl(at, n));
+    const shown: u32 = odd ? 3 : n;
+    if (shown > MAX_REASON - (laid - start)) break;
+    if (odd) {
+      const to = lay(3);
+      store<u16>(to, 0xbfef);
+      store<u8>(to, 0xbd, 2);
+    } else if (blank) {
+      store<u8>(lay(1), 0x20);
+    } else {
+      layBytes(at, n);
+    }
+    at += max(n, 1);
+  }
+  store<u32>(OUT + start - 4, laid - start);
+}
+
+function finish(code: u32): i64 {
+  memory.copy(BUFFER, OUT, laid);
+  return (<i64>laid << 32) | code;
+}
+
+// ---- Hooks ---------------------------------------------------------------------
+
+// The request has no state of its own.
+const REQUEST = memory.data(8);
+
+/** Answers on_authorize: may the request pass? */
+export function authorize(frame: i32, handler: (r: Request) => Decision): i64 {
+  begin(3, frame);
+  const d = handler(changetype<Request>(REQUEST));
+  laid = 0;
+  if (d.answerStatus) layNumber(1, d.answerStatus);
+  layReason(d.text);
+  let h = d.first;
+  while (h) {
+    if (h.name.length > 0xffff) throw new Error("a header with a name longer than 65535 bytes");
+    layHead(3, 2 + h.name.length + h.value.length);
+    store<u16>(lay(2), h.name.length);
+    layBytes(h.name.at, h.name.length);
+    layBytes(h.value.at, h.value.length);
+    h = h.next;
+  }
+  return finish(d.code);
+}
+
+/** Answers on_credential: a credential failed, which is to be tried next? */
+export function choose(frame: i32, handler: (r: Request) => Choice): i64 {
+  begin(2, frame);
+  const c = handler(changetype<Request>(REQUEST));
+  laid = 0;
+  layReason(c.text);
+  if (c.code == 1) layNumber(4, c.candidate);
+  return finish(c.code);
+}
+
+/**
+ * Answers configure, which every instance is asked before anything else. The
+ * handler is given the configuration as JSON and returns "", or why it is
+ * refused; that is shown to the operator.
+ */
+export function configured(frame: i32, handler: (config: Text) => string): i64 {
+  begin(1, frame);
+  const refused = handler(field(64));
+  laid = 0;
+  layReason(text<string>(refused));
+  return finish(refused.length > 0 ? 2 : 0);
+}
