@@ -4,6 +4,7 @@ GO          ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 MODULES     := . sdk plugins
 WASM        := $(patsubst %,plugins/%.wasm,cookie-fallback/cookie-fallback rbac-gitops/rbac-gitops)
+ASC         := .cache/assemblyscript/node_modules/.bin/asc
 FUZZTIME    ?= 5s
 VERSION     ?= $(shell git describe --always --dirty 2>/dev/null || echo devel)
 LDFLAGS     := -X main.version=$(VERSION)
@@ -26,9 +27,17 @@ FORCE:
 # What CI runs: nothing is skipped, what is missing is installed.
 check: deps vet test fuzz
 
-# The real servers that tests start are Debian's.
+# The real servers that tests start, and the compilers of plugins, are Debian's,
+# but for AssemblyScript's.
 deps:
 	sh scripts/install-test-servers
+	$(MAKE) $(ASC)
+
+$(ASC): sdk/assemblyscript/package.json sdk/assemblyscript/package-lock.json
+	mkdir -p .cache/assemblyscript
+	cp $^ .cache/assemblyscript
+	cd .cache/assemblyscript && npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
 
 vet:
 	@test -z "$$(gofmt -l . )" || { gofmt -l .; echo 'gofmt: run gofmt -w on these'; exit 1; }
