@@ -17,6 +17,7 @@ const module = "github.com/authhost/authhost/"
 // import what they need.
 var rooms = map[string][]string{
 	"abi":                       {},
+	"abi/conformance":           {},
 	"cmd/authhost":              {"cmd/authhost/internal/dev", "host/daemon"},
 	"cmd/authhost/internal/dev": {},
 	"e2e":                       {},

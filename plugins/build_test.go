@@ -8,18 +8,19 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// readSources reads every Go file below dirs, so that a cached test result is
+// readSources reads every source below dirs, so that a cached test result is
 // not taken for one of other sources: the go command sees only what a test
 // itself opens.
 func readSources(t *testing.T, dirs ...string) {
 	t.Helper()
 	for _, dir := range dirs {
 		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-			if err == nil && strings.HasSuffix(path, ".go") {
+			if err == nil && slices.Contains([]string{".go", ".rs", ".ts", ".h", ".md"}, filepath.Ext(path)) {
 				_, err = os.ReadFile(path)
 			}
 			return err
