@@ -24,6 +24,9 @@ type engineGuest struct {
 
 type importsKey struct{}
 
+// compiled keeps what was compiled for all tests.
+var compiled = wazero.NewCompilationCache()
+
 func (g *engineGuest) Call(ctx context.Context, hook string, frame []byte, imports *Imports) (uint64, []byte, error) {
 	f := g.module.ExportedFunction(hook)
 	if f == nil {
@@ -47,7 +50,7 @@ func (g *engineGuest) Call(ctx context.Context, hook string, frame []byte, impor
 func engine(t *testing.T, module []byte) func(context.Context) (Guest, error) {
 	t.Helper()
 	ctx := t.Context()
-	rt := wazero.NewRuntime(ctx)
+	rt := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCompilationCache(compiled))
 	t.Cleanup(func() { rt.Close(context.Background()) })
 	if _, err := wasi_snapshot_preview1.Instantiate(ctx, rt); err != nil {
 		t.Fatal(err)
@@ -81,12 +84,12 @@ func engine(t *testing.T, module []byte) func(context.Context) (Guest, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	compiled, err := rt.CompileModule(ctx, module)
+	code, err := rt.CompileModule(ctx, module)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return func(ctx context.Context) (Guest, error) {
-		m, err := rt.InstantiateModule(ctx, compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize"))
+		m, err := rt.InstantiateModule(ctx, code, wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize"))
 		if err != nil {
 			return nil, err
 		}

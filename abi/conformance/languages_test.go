@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authhost/authhost/abi"
+	. "github.com/authhost/authhost/abi/conformance"
 	"github.com/authhost/authhost/host"
 	"github.com/authhost/authhost/host/plugin"
 	"github.com/authhost/authhost/host/plugin/wasmtest"
@@ -137,15 +139,15 @@ func build(t *testing.T, l wasmtest.Language, guest string) []byte {
 // loader compiles a guest of each language, and loads it with a configuration.
 func loader(t *testing.T, guest string) func(config []byte, o plugin.Options) []*plugin.Plugin {
 	t.Helper()
+	modules := map[string][]byte{}
+	for _, l := range wasmtest.Languages {
+		modules[l.Name] = build(t, l, guest)
+	}
 	cache, err := plugin.NewCache(filepath.Join(t.TempDir(), "cache"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cache.Close() })
-	modules := map[string][]byte{}
-	for _, l := range wasmtest.Languages {
-		modules[l.Name] = build(t, l, guest)
-	}
 	return func(config []byte, o plugin.Options) (list []*plugin.Plugin) {
 		for _, l := range wasmtest.Languages {
 			o.Name, o.Module, o.Config, o.Cache, o.Limits.Instances = l.Name, modules[l.Name], config, cache, 1
@@ -163,7 +165,7 @@ func loader(t *testing.T, guest string) func(config []byte, o plugin.Options) []
 // The same plugin in every language gives the same answer, which is the one
 // that the host's own patterns give.
 func TestOnePluginInEveryLanguage(t *testing.T) {
-	const configurations, requests = 10, 1000
+	const configurations, requests = 5, 2000
 	load := loader(t, "example/rbac")
 	r := rand.New(rand.NewPCG(1, 2))
 	seen := map[host.Effect]int{}
@@ -205,43 +207,39 @@ func TestOnePluginInEveryLanguage(t *testing.T) {
 
 // What is no configuration every language refuses in the same words.
 func TestConfigurationsAreRefusedAlike(t *testing.T) {
-	modules := map[string][]byte{}
-	for _, l := range wasmtest.Languages {
-		modules[l.Name] = build(t, l, "example/rbac")
-	}
-	cache, err := plugin.NewCache(filepath.Join(t.TempDir(), "cache"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cache.Close()
 	const aList, aRule = "a list of rules is needed", `a rule is not "METHODS /PATH ROLE"`
 	rules := func(n int) string { return `["` + strings.Repeat(`GET / viewer","`, n-1) + `GET / viewer"]` }
-	for config, want := range map[string]string{
-		"":                      aList,
-		"[]":                    aList,
-		`"GET / viewer"`:        aList,
-		`["GET / viewer"`:       aList,
-		`["GET / viewer" "a"]`:  aList,
-		`[""]`:                  aRule,
-		`["GET viewer"]`:        aRule,
-		`["GET  viewer"]`:       aRule,
-		`[" / viewer"]`:         aRule,
-		`["GET path viewer"]`:   aRule,
-		`["GET / viewers"]`:     aRule,
-		`["GET / viewer more"]`: aRule,
-		`["GET / viewer\n"]`:    aRule,
-		`["GET /\\ viewer"]`:    aRule,
-		rules(64):               "",
-		rules(65):               aRule,
-		rules(600):              "more than 8192 bytes of configuration",
-	} {
-		for name, module := range modules {
-			p, err := plugin.Load(t.Context(), plugin.Options{Name: name, Module: module, Config: []byte(config), Cache: cache, Limits: plugin.Limits{Instances: 1}})
-			if err == nil {
-				p.Close(t.Context())
+	for _, l := range wasmtest.Languages {
+		g, err := engine(t, build(t, l, "example/rbac"))(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for config, want := range map[string]string{
+			"":                      aList,
+			"[]":                    aList,
+			`"GET / viewer"`:        aList,
+			`["GET / viewer"`:       aList,
+			`["GET / viewer" "a"]`:  aList,
+			`[""]`:                  aRule,
+			`["GET viewer"]`:        aRule,
+			`["GET  viewer"]`:       aRule,
+			`[" / viewer"]`:         aRule,
+			`["GET path viewer"]`:   aRule,
+			`["GET / viewers"]`:     aRule,
+			`["GET / viewer more"]`: aRule,
+			`["GET / viewer\n"]`:    aRule,
+			`["GET /\\ viewer"]`:    aRule,
+			rules(64):               "",
+			rules(65):               aRule,
+			rules(600):              "more than 8192 bytes of configuration",
+		} {
+			c := Case{Hook: "configure", Frame: makeFrame(abi.Configure, func(w *abi.FrameWriter) { w.Text(abi.FieldConfig, config) }),
+				Get: []Value{{Kind: 5, Index: uint32(abi.FieldConfig), Value: Bytes(config)}}}
+			if want != "" {
+				c.Code, c.Answer = 2, Bytes(abi.AppendAnswer(nil, abi.Answer{Reason: want}))
 			}
-			if (want == "") != (err == nil) || want != "" && !strings.HasSuffix(err.Error(), ": configure: "+want) {
-				t.Errorf("%s: %.80s: %v, want %q", name, config, err, want)
+			if err := c.Check(t.Context(), g); err != nil {
+				t.Errorf("%s: %.80s: %v", l.Name, config, err)
 			}
 		}
 	}
