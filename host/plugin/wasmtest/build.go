@@ -1,7 +1,6 @@
 package wasmtest
 
 import (
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,16 +34,7 @@ func BuildRust(tb testing.TB, file string) []byte {
 // so that go test knows what its result depends on.
 func build(tb testing.TB, dir string, env []string, command ...string) []byte {
 	tb.Helper()
-	source := filepath.Join(dir, command[len(command)-1])
-	err := filepath.WalkDir(source, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
-			_, err = os.ReadFile(path)
-		}
-		return err
-	})
-	if err != nil {
-		tb.Fatal(err)
-	}
+	readSources(tb, filepath.Join(dir, command[len(command)-1]))
 	out := filepath.Join(tb.TempDir(), "out.wasm")
 	for i, arg := range command {
 		if arg == "out.wasm" {

@@ -62,6 +62,7 @@ func SDKGuest(tb testing.TB, root string, l Language, guest string) []byte {
 	return module
 }
 
+// readSources reads every file below a folder, or one file.
 func readSources(tb testing.TB, dir string) {
 	tb.Helper()
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
