@@ -249,7 +249,9 @@ func TestConfigurationsAreRefusedAlike(t *testing.T) {
 // reads whole, and takes its answer.
 func TestThisHost(t *testing.T) {
 	logs := &lines{}
-	plugins := loader(t, "testdata/echo")([]byte(`{"a":1}`), plugin.Options{Logger: slog.New(logs), Headers: []string{"X-Team"}})
+	now := time.Unix(1767225600, 0) // moves by hand, so that the bound on lines a second is never met
+	plugins := loader(t, "testdata/echo")([]byte(`{"a":1}`), plugin.Options{
+		Logger: slog.New(logs), Headers: []string{"X-Team"}, Now: func() time.Time { return now }})
 	c := call("POST", "/api/gitops/\xff")
 	c.Identity.Roles, c.Identity.Groups, c.Identity.Email = []string{"viewer", "editor"}, []string{"café"}, "ada@example.com"
 	c.Identity.SessionID = "ses_mfrggzdfmztwq"
@@ -264,11 +266,13 @@ func TestThisHost(t *testing.T) {
 		"DEBUG session_id", "INFO ses_mfrggzdfmztwq", "DEBUG credential", "INFO header/jwt", "DEBUG expires", "INFO 1767229200",
 		"DEBUG ?10x-a", "INFO one", "DEBUG ?40team", "INFO ops", "DEBUG ?20none", "WARN ", "WARN done",
 	}
+	header := c.Request.Header["X-Echo"]
 	opinion := host.Opinion{Effect: host.Deny, Kind: host.NotFound, Reason: "not here", Headers: []host.Header{{Name: "X-Team", Value: "ops"}}}
 	for i, p := range plugins {
 		if got := logs.take(); i == 0 && !slices.Equal(got, slices.Repeat([]string{"DEBUG config", `INFO {"a":1}`}, len(plugins))) {
 			t.Errorf("configure said %q", got)
 		}
+		c.Request.Header["X-Echo"] = header
 		if got, err := p.Authorize(t.Context(), c); err != nil || !reflect.DeepEqual(got, opinion) {
 			t.Errorf("%s: %+v, %v, want %+v", p.Name(), got, err, opinion)
 		}
@@ -276,6 +280,17 @@ func TestThisHost(t *testing.T) {
 			t.Errorf("%s: said\n%q, want\n%q", p.Name(), got, want)
 		}
 
+		now = now.Add(time.Minute)
+		c.Request.Header["X-Echo"] = []string{"!"}
+		if _, err := p.Authorize(t.Context(), c); err == nil {
+			t.Errorf("%s: a call that fails was answered", p.Name())
+		}
+		want, said := map[string]string{"Go": "panic: as told", "Rust": "panic at testdata/echo.rs:", "AssemblyScript": "as told at testdata/echo.ts:", "C": "as told"}, strings.Join(logs.take(), "|")
+		if !strings.Contains(said, want[p.Name()]) {
+			t.Errorf("%s: said %s, want %s", p.Name(), said, want[p.Name()])
+		}
+
+		now = now.Add(time.Minute)
 		try := call("GET", "/")
 		try.Identity, try.Request.Header = nil, http.Header{"X-Echo": {"c1", "rthe cookie"}}
 		try.Found = []host.Credential{{Source: host.FromHeader, Name: "Authorization", Kind: host.JWT}, {Source: host.FromCookie, Name: "kc_auth", Kind: host.JWT}}
@@ -287,7 +302,7 @@ func TestThisHost(t *testing.T) {
 		if want := (host.Choice{Effect: host.Allow, Candidate: 1, Reason: "the cookie"}); err != nil || got != want {
 			t.Errorf("%s: %+v, %v, want %+v", p.Name(), got, err, want)
 		}
-		said := strings.Join(logs.take(), "|")
+		said = strings.Join(logs.take(), "|")
 		if want := "DEBUG candidate|DEBUG source|INFO 1|DEBUG kind|INFO 1|DEBUG verdict|INFO 4|DEBUG name|INFO Authorization|" +
 			"DEBUG candidate|DEBUG source|INFO 2|DEBUG kind|INFO 1|DEBUG name|INFO kc_auth|DEBUG user_id|INFO " + c.Identity.UserID; !strings.HasSuffix(said, want) {
 			t.Errorf("%s: said\n%s, want at the end\n%s", p.Name(), said, want)

@@ -190,20 +190,25 @@ export function log<T>(level: Level, line: T): void {
  * where it was, and ends the call.
  */
 export function fail(message: string | null, file: string | null, line: u32, column: u32): void {
-  if (message) log(Level.Error, message);
-  if (file) log(Level.Error, file);
-  log(Level.Error, digits(line));
+  laid = 0;
+  write(message ? message : "failed");
+  write(" at ");
+  write(file ? file : "an unknown place");
+  write(":");
+  writeNumber(line);
+  hostLog(Level.Error, OUT, laid);
   unreachable();
 }
 
-function digits(n: u32): Text {
-  const room = take(10);
-  let at: u32 = 10;
-  do {
-    store<u8>(room + --at, 48 + (n % 10));
-    n /= 10;
-  } while (n > 0);
-  return view(room + at, 10 - at);
+// write puts as much of a string as may be a line's into OUT, which has room
+// for some of these.
+function write(s: string): void {
+  laid += <u32>String.UTF8.encodeUnsafe(changetype<usize>(s), min(s.length, 1024), OUT + laid);
+}
+
+function writeNumber(n: u32): void {
+  if (n >= 10) writeNumber(n / 10);
+  store<u8>(OUT + laid++, 48 + (n % 10));
 }
 
 // ---- The frame -----------------------------------------------------------------

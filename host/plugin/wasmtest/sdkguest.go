@@ -44,7 +44,11 @@ func SDKGuest(tb testing.TB, root string, l Language, guest string) []byte {
 		tb.Fatalf("%s/README.md shows no line %s", dir, l.line)
 	}
 	out := filepath.Join(tb.TempDir(), "guest.wasm")
-	command := strings.TrimSuffix(line[0], line[1]+" "+line[2]) + "-o " + out + " ./" + guest + l.ext
+	source := guest + l.ext
+	if l.ext == "" {
+		source = "./" + guest
+	}
+	command := strings.TrimSuffix(line[0], line[1]+" "+line[2]) + "-o " + out + " " + source
 	asc, err := filepath.Abs(filepath.Join(root, ".cache/assemblyscript/node_modules/.bin/asc"))
 	if err != nil {
 		tb.Fatal(err)
