@@ -47,8 +47,8 @@ vet:
 # Under the race detector plugins compile ten times as long, so of their
 # packages only what many goroutines do at once is run with it.
 test: plugins
-	$(GO) test -race $$($(GO) list ./... | grep -v /host/plugin)
-	$(GO) test ./host/plugin/...
+	$(GO) test -race $$($(GO) list ./... | grep -v '/host/plugin\|/abi/conformance')
+	$(GO) test ./host/plugin/... ./abi/conformance
 	$(GO) test -race -run 'Hammer|Busy|Close|Spare|Breaker|Shared|NoInstance|Slow|Budget' ./host/plugin/...
 	for m in sdk plugins; do (cd $$m && $(GO) test -race ./...) || exit 1; done
 
