@@ -9,9 +9,9 @@ FUZZTIME    ?= 5s
 VERSION     ?= $(shell git describe --always --dirty 2>/dev/null || echo devel)
 LDFLAGS     := -X main.version=$(VERSION)
 
-.PHONY: build run check soak bench plugins deps vet test fuzz clean
+.PHONY: build run check soak bench plugins sdk-archive deps vet test fuzz clean
 
-build: plugins
+build: plugins sdk-archive
 	$(GO) build -tags grpcnotrace -ldflags '$(LDFLAGS)' -o bin/authhost ./cmd/authhost
 
 run:
@@ -21,6 +21,10 @@ plugins: $(WASM)
 
 plugins/%.wasm: FORCE
 	cd plugins && GOOS=wasip1 GOARCH=wasm $(GO) build -buildmode=c-shared -o $*.wasm ./$(dir $*)
+
+# The SDKs as `authhost plugin new` hands them out; a test holds them equal.
+sdk-archive:
+	$(GO) test ./cmd/authhost/internal/source -run '^TestArchiveIsTheSDK$$' -write
 
 FORCE:
 

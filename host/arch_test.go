@@ -18,8 +18,8 @@ const module = "github.com/authhost/authhost/"
 var rooms = map[string][]string{
 	"abi":                       {},
 	"abi/conformance":           {},
-	"cmd/authhost":              {"cmd/authhost/internal/dev", "host/daemon"},
-	"cmd/authhost/internal/dev": {},
+	"cmd/authhost":              {"cmd/authhost/internal/dev", "cmd/authhost/internal/source", "host/daemon", "host/plugin/author"},
+	"cmd/authhost/internal/dev": {"cmd/authhost/internal/source"},
 	"e2e":                       {},
 	"host":                      {},
 	"host/admin":                {"host"},
@@ -36,6 +36,7 @@ var rooms = map[string][]string{
 	"host/edge":                 {"host"},
 	"host/login":                {"host"},
 	"host/plugin":               {"host", "abi"},
+	"host/plugin/author":        {"host/plugin", "host/plugin/cases", "host/plugin/signature"},
 	"host/plugin/cases":         {"host"},
 	"host/plugin/replay":        {"host"},
 	"host/plugin/rollout":       {"host", "host/plugin", "host/plugin/cases", "host/plugin/replay", "host/plugin/signature"},
@@ -45,7 +46,8 @@ var rooms = map[string][]string{
 	"host/token":                {"host"},
 	"host/daemon": {"abi", "host", "host/admin", "host/audit", "host/cache", "host/cache/file", "host/cache/etcd", "host/cache/memory", "host/cache/near", "host/cache/redis",
 		"host/config", "host/credential", "host/edge", "host/login", "host/plugin", "host/plugin/replay", "host/plugin/rollout", "host/session", "host/token"},
-	"host/cache/redis/redistest": {},
+	"host/cache/redis/redistest":   {},
+	"cmd/authhost/internal/source": {},
 }
 
 // outside names the one room that may import a library which others must not

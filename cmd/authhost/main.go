@@ -1,5 +1,5 @@
 // Command authhost runs the host and its tools: dev, serve, check, explain,
-// cache, users, sessions, plugins and version. It owns flags, signals and exit codes;
+// plugin, cache, users, sessions, plugins and version. It owns flags, signals and exit codes;
 // what the commands do is done by package daemon.
 //
 // Exit codes: 0 done, 1 refused, 2 wrong usage.
@@ -20,18 +20,31 @@ import (
 	"syscall"
 
 	"github.com/authhost/authhost/cmd/authhost/internal/dev"
+	"github.com/authhost/authhost/cmd/authhost/internal/source"
 	"github.com/authhost/authhost/host/daemon"
 )
 
 // version is set by the linker.
 var version = "devel"
 
-const usage = `usage:
+var usage = strings.ReplaceAll(`usage:
   authhost dev [DIR]                   try it: plugins below DIR (default "plugins") built from source, a demo platform, curl lines
   authhost serve --config FILE         run it
   authhost check --config FILE         validate the configuration and load every plugin
   authhost explain --config FILE [--method M] [--header 'K: V']... URL
                                        print each step of the decision for one request
+  authhost plugin new NAME [--lang LANGUAGE] [--dir DIR]
+                                       make a plugin's source, SDK and cases in DIR/NAME; LANGUAGES
+  authhost plugin build [DIR]          make the module of the source in DIR
+  authhost plugin test [DIR|MODULE] [--coverage] [--junit FILE]
+                                       ask the module its cases, on both engines; exits 1 if one fails
+  authhost plugin inspect MODULE       what it wants, what it weighs, what its cases take
+  authhost plugin bench [DIR|MODULE]   nanoseconds, allocations and fuel by case
+                                       these three: [--config JSON-FILE]; inspect, bench: [--output table|json]
+  authhost plugin sign MODULE --key FILE [--password-file FILE] [--version 1.2.3]
+                                       sign it as minisign does, in MODULE.minisig
+  authhost plugin sign --new-key FILE [--password-file FILE]
+                                       make a key pair, FILE and FILE.pub
   authhost cache check --config FILE   verify every record of the cache
   authhost cache stats --config FILE   count what the cache holds
   authhost cache copy --from FILE --to FILE
@@ -44,7 +57,7 @@ const usage = `usage:
                                        how one stands; take up its files now; go back to the version before
                                        all of these: --token-file FILE [--server URL] [--realm R] [--output table|json]
   authhost version                     version of authhost, of the plugin ABI and of Go
-`
+`, "LANGUAGES", strings.Join(source.Names(), ", "))
 
 const (
 	exitDone    = 0
@@ -74,7 +87,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	commands := map[string]func(context.Context, []string, io.Writer, io.Writer) error{
 		"dev": runDev, "serve": runServe, "check": runCheck, "explain": runExplain, "version": runVersion,
-		"users": runUsers, "sessions": runSessions, "plugins": runPlugins, "cache": runCache,
+		"plugin": runPlugin, "users": runUsers, "sessions": runSessions, "plugins": runPlugins, "cache": runCache,
 	}
 	command, ok := commands[args[0]]
 	switch {

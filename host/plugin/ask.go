@@ -71,7 +71,7 @@ func (p *Plugin) ask(ctx context.Context, hook abi.Hook, c *host.Call) (a abi.An
 	i, err := p.acquire(ctx)
 	if err != nil {
 		p.tripped(hook, trial, c, err)
-		return a, nil, p.failed(hook, err)
+		return a, nil, p.failed(hook, c, err)
 	}
 	m := p.opts.Metrics
 	if m == nil {
@@ -84,10 +84,13 @@ func (p *Plugin) ask(ctx context.Context, hook abi.Hook, c *host.Call) (a abi.An
 	if err == nil {
 		headers, err = p.judge(hook, a, c)
 	}
+	if p.opts.Spent != nil {
+		p.opts.Spent(i.tank.spent())
+	}
 	p.release(i, err == nil)
 	if err != nil {
 		p.tripped(hook, trial, c, err)
-		return abi.Answer{}, nil, p.failed(hook, err)
+		return abi.Answer{}, nil, p.failed(hook, c, err)
 	}
 	p.mended(hook)
 	return a, headers, nil
@@ -106,8 +109,8 @@ func (p *Plugin) judge(hook abi.Hook, a abi.Answer, c *host.Call) ([]host.Header
 }
 
 // failed counts and logs a call that has no answer, and makes its error.
-func (p *Plugin) failed(hook abi.Hook, cause error) error {
-	p.say(&p.failures, slog.LevelError, "plugin failed", slog.String("hook", hook.String()), slog.String("error", cause.Error()))
+func (p *Plugin) failed(hook abi.Hook, c *host.Call, cause error) error {
+	p.say(&p.failures, slog.LevelError, "plugin failed", append([]slog.Attr{slog.String("hook", hook.String())}, account(cause, c)...)...)
 	return p.unanswered(hook, cause)
 }
 

@@ -68,6 +68,11 @@ func (t *tank) fill(limit time.Duration) {
 	}
 }
 
+// spent returns how much fuel was used since the tank was filled.
+func (t *tank) spent() int64 {
+	return int64(t.limit)*UnitsPerNanosecond - t.rest - int64(t.counter.Get())
+}
+
 // refill returns what a guest has in hand that had have, which is below zero.
 func (t *tank) refill(have int64) int64 {
 	t.refills++

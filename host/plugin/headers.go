@@ -46,6 +46,12 @@ func declared(names []string) ([]string, error) {
 	return list, nil
 }
 
+// MayDeclare says whether a header is one that a plugin may be allowed to set.
+func MayDeclare(name string) bool {
+	_, err := declared([]string{name})
+	return err == nil
+}
+
 // isHeaderName leaves out what gateways and upstreams may read as another
 // name, the underscore above all.
 func isHeaderName(name string) bool {

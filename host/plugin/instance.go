@@ -15,9 +15,6 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 )
 
-// maxTrace bounds, in bytes, what is kept of the engine's account of a trap.
-const maxTrace = 4096
-
 // refusal is a plugin's no to its configuration, or its failure to answer.
 type refusal struct{ cause error }
 
@@ -233,13 +230,4 @@ func (i *instance) tick(now time.Time) {
 	}
 	i.wall = now
 	i.nano = max(i.nano, int64(now.Sub(i.plugin.epoch)))
-}
-
-// trap says where a guest ended and keeps a bounded part of the engine's
-// account, which names the guest's functions.
-func trap(where string, err error) error {
-	if f, ok := errors.AsType[fault](err); ok {
-		return fmt.Errorf("%s: %w", where, f)
-	}
-	return fmt.Errorf("%s: %s", where, clip(err.Error(), maxTrace))
 }

@@ -8,6 +8,9 @@ import (
 	"time"
 )
 
+// SaidText is the key of the log's attribute that holds a guest's own words.
+const SaidText = "text"
+
 const (
 	maxLine       = 1024 // bytes
 	linesInSecond = 100  // of one plugin; also the most at once
@@ -68,7 +71,7 @@ func (p *Plugin) guestLine(level slog.Level, line []byte) {
 	if len(line) > maxLine {
 		line = line[:maxLine]
 	}
-	p.say(&p.lines, level, "plugin says", slog.String("text", strings.ToValidUTF8(string(line), "\uFFFD")))
+	p.say(&p.lines, level, "plugin says", slog.String(SaidText, strings.ToValidUTF8(string(line), "\uFFFD")))
 }
 
 // clip shortens a text to at most n bytes, without half a character.

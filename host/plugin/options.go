@@ -93,6 +93,8 @@ type Options struct {
 	Step func(name string)
 
 	leastStart time.Duration // 0: minStart; tests have no second for each start
+	// Spent, when set, is told after each call how much fuel it took.
+	Spent func(fuel int64)
 }
 
 // withDefaults returns the options with every default filled in, or why they

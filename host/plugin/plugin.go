@@ -190,6 +190,19 @@ func (p *Plugin) Hooks() []string {
 	return names
 }
 
+// Import is a function of the host that a module wants.
+type Import struct{ Module, Name string }
+
+// Imports returns what the module imports, in its order.
+func (p *Plugin) Imports() (list []Import) {
+	for _, def := range p.compiled.ImportedFunctions() {
+		if module, name, _ := def.Import(); module != meterModule {
+			list = append(list, Import{module, name})
+		}
+	}
+	return list
+}
+
 // Host returns the plugin as a route uses it: with the hooks that the module
 // exports, the others nil.
 func (p *Plugin) Host() host.Plugin {

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/authhost/authhost/host"
@@ -19,6 +20,9 @@ func Now() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }
 // Rand returns what a subject draws random bytes from: always the same ones.
 // Each subject needs one of its own.
 func Rand() io.Reader { return rand.NewChaCha8([32]byte{}) }
+
+// File returns where the cases of a module stand: beside it.
+func File(module string) string { return strings.TrimSuffix(module, ".wasm") + ".cases.yaml" }
 
 // Set is the cases of one file. It is immutable.
 type Set struct {
@@ -54,6 +58,19 @@ type Case struct {
 
 	call   host.Call
 	config []byte
+}
+
+// Input says in one line what the plugin is asked: who wants what.
+func (c *Case) Input() string {
+	r := c.call.Request
+	text := fmt.Sprintf("%s: %s %s://%s%s, route %s, ", c.Hook, r.Method, r.Scheme, r.Authority, r.RawPath, c.call.Route)
+	if who := c.call.Identity; who != nil {
+		return text + fmt.Sprintf("by %s, roles [%s]", who.UserID, strings.Join(who.Roles, ", "))
+	}
+	if c.Hook == onCredential {
+		return text + fmt.Sprintf("%d credentials", len(c.call.Candidates))
+	}
+	return text + "anonymous"
 }
 
 // Expect is what a case expects; what is nil is not compared.

@@ -32,76 +32,141 @@ func (fs Failures) Error() string { return lines(fs) }
 // if config is nil.
 type Loader func(ctx context.Context, config []byte, interpreted bool) (Subject, error)
 
+// Report is what came of a case on both engines.
+type Report struct {
+	Result              // on the compiler
+	Second error        // why there is no answer on the interpreter
+	Apart  []Difference // where the engines disagree: Want is the compiler's answer, Got the interpreter's
+}
+
+// OK says whether all was as expected, and the same on both engines.
+func (r *Report) OK() bool { return r.Result.OK() && r.Second == nil && len(r.Apart) == 0 }
+
+// Run runs all cases on both engines, and returns what came of them in the
+// order of the file. Of a plugin that does not load, all the cases of a
+// configuration have the one error.
+func (s *Set) Run(ctx context.Context, load Loader) []Report {
+	var reports []Report
+	for _, g := range s.groups {
+		reports = append(reports, g.check(ctx, load)...)
+	}
+	slices.SortStableFunc(reports, func(a, b Report) int { return cmp.Compare(a.Case.Line, b.Case.Line) })
+	return reports
+}
+
 // Check runs all cases on both engines. An error is Failures: what was not as
 // expected, and where the engines do not agree.
 func (s *Set) Check(ctx context.Context, load Loader) error {
-	c := &check{file: s.file}
-	for _, g := range s.groups {
-		c.group(ctx, g, load)
+	var failures Failures
+	told := map[error]bool{}
+	for _, r := range s.Run(ctx, load) {
+		for _, text := range r.problems(told) {
+			failures = append(failures, &Failure{s.file, r.Case.Line, r.Case.Name, text})
+		}
 	}
-	if c.failures == nil {
+	if failures == nil {
 		return nil
 	}
-	slices.SortStableFunc(c.failures, func(a, b *Failure) int { return cmp.Compare(a.Line, b.Line) })
-	return c.failures
+	return failures
 }
 
-// check gathers failures.
-type check struct {
-	file     string
-	failures Failures
+// problems are what is wrong with a case, a line each; an error that several
+// have is told once.
+func (r *Report) problems(told map[error]bool) (texts []string) {
+	add := func(err error) {
+		if err != nil && !told[err] {
+			told[err] = true
+			texts = append(texts, oneLine(err))
+		}
+	}
+	add(r.Err)
+	for _, d := range r.Diff {
+		texts = append(texts, d.String())
+	}
+	add(r.Second)
+	for _, d := range r.Apart {
+		texts = append(texts, fmt.Sprintf("%s: the engines disagree: %s on the compiler, %s on the interpreter", d.Field, d.Want, d.Got))
+	}
+	return texts
 }
 
-func (c *check) fail(of *Case, format string, args ...any) {
-	c.failures = append(c.failures, &Failure{c.file, of.Line, of.Name, fmt.Sprintf(format, args...)})
-}
-
-// group runs the cases of one configuration. One that is not answered on the
+// check runs the cases of one configuration. One that is not answered on the
 // compiler has failed, and is not put to the slower engine.
-func (c *check) group(ctx context.Context, g *Group, load Loader) {
+func (g *Group) check(ctx context.Context, load Loader) []Report {
+	reports := make([]Report, len(g.Cases))
+	all := func(where func(*Report) *error, why string, err error) []Report {
+		err = &step{why, err}
+		for i := range reports {
+			if at := where(&reports[i]); *at == nil {
+				*at = err
+			}
+		}
+		return reports
+	}
+	first := func(r *Report) *error { return &r.Err }
+	second := func(r *Report) *error { return &r.Second }
+	for i, c := range g.Cases {
+		reports[i].Case = c
+	}
 	compiled, err := load(ctx, g.Config, false)
 	if err != nil {
-		c.fail(g.Cases[0], "the plugin does not load: %s", oneLine(err))
-		return
+		return all(first, "the plugin does not load", err)
 	}
-	results := g.Run(ctx, compiled)
+	for i, c := range g.Cases {
+		reports[i].Result = c.Run(ctx, compiled)
+		if err := reports[i].Err; err != nil {
+			reports[i].Err = &step{"no answer", err}
+		}
+	}
 	if err := compiled.Close(ctx); err != nil {
-		c.fail(g.Cases[0], "the plugin does not close: %s", oneLine(err))
+		return all(first, "the plugin does not close", err)
 	}
 	interpreted, err := load(ctx, g.Config, true)
 	if err != nil {
-		c.fail(g.Cases[0], "the plugin does not load on the interpreter: %s", oneLine(err))
-		return
+		return all(second, "the plugin does not load on the interpreter", err)
 	}
-	for _, r := range results {
-		if r.Err != nil {
-			c.fail(r.Case, "no answer: %s", oneLine(r.Err))
-			continue
+	for i, c := range g.Cases {
+		if r := &reports[i]; r.Err == nil {
+			r.compare(c.Run(ctx, interpreted))
 		}
-		for _, d := range r.Diff {
-			c.fail(r.Case, "%s", d)
-		}
-		c.agree(r, r.Case.run(ctx, interpreted))
 	}
 	if err := interpreted.Close(ctx); err != nil {
-		c.fail(g.Cases[0], "the plugin does not close on the interpreter: %s", oneLine(err))
+		return all(second, "the plugin does not close on the interpreter", err)
 	}
+	return reports
 }
 
-// agree notes where the interpreter answered otherwise than the compiler.
-func (c *check) agree(r, other Result) {
+// compare notes where the interpreter answered otherwise than the compiler.
+func (r *Report) compare(other Result) {
 	if other.Err != nil {
-		c.fail(r.Case, "no answer on the interpreter: %s", oneLine(other.Err))
+		r.Second = &step{"no answer on the interpreter", other.Err}
 		return
 	}
-	for _, d := range r.Got.expect().compare(other.Got) {
-		c.fail(r.Case, "%s: the engines disagree: %s on the compiler, %s on the interpreter", d.Field, d.Want, d.Got)
-	}
+	r.Apart = r.Got.expect().compare(other.Got)
 }
 
-// oneLine returns an error's first line. The engine's account of a trap, in
-// those that follow, is in the log of the call.
-func oneLine(err error) string {
+// step is an error and what was under way.
+type step struct {
+	doing string
+	cause error
+}
+
+func (s *step) Error() string { return s.doing + ": " + s.cause.Error() }
+func (s *step) Unwrap() error { return s.cause }
+
+// FirstLine returns an error's first line: without the guest's functions.
+func FirstLine(err error) string {
 	text, _, _ := strings.Cut(err.Error(), "\n")
+	return text
+}
+
+// oneLine returns an error in one line. Of the guest's functions, which follow
+// a line each, it has the innermost.
+func oneLine(err error) string {
+	const most = 8
+	text := FirstLine(err)
+	if frames := strings.Split(err.Error(), "\n\t")[1:]; len(frames) > 0 {
+		text += ", in " + strings.Join(frames[:min(len(frames), most)], " < ")
+	}
 	return text
 }

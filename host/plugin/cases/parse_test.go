@@ -104,7 +104,8 @@ func FuzzParse(f *testing.F) {
 				t.Error("no cases")
 			}
 			for _, g := range set.Groups() {
-				for _, r := range g.Run(t.Context(), &subject{}) {
+				for _, c := range g.Cases {
+					r := c.Run(t.Context(), &subject{})
 					if r.Err != nil {
 						t.Error(r.Err)
 					}

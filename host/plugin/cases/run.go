@@ -30,17 +30,15 @@ type Result struct {
 // OK says whether all was as expected.
 func (r *Result) OK() bool { return r.Err == nil && len(r.Diff) == 0 }
 
-// Run asks a subject that has the group's configuration each case, in order
-// and one at a time.
-func (g *Group) Run(ctx context.Context, subject Subject) []Result {
-	results := make([]Result, len(g.Cases))
-	for i, c := range g.Cases {
-		results[i] = c.run(ctx, subject)
-	}
-	return results
-}
+// Observer is a Subject that is told of each case before it is asked.
+type Observer interface{ Begin(*Case) }
 
-func (c *Case) run(ctx context.Context, subject Subject) Result {
+// Run asks a subject, which has the configuration of the case's group. Cases
+// are asked one at a time.
+func (c *Case) Run(ctx context.Context, subject Subject) Result {
+	if o, ok := subject.(Observer); ok {
+		o.Begin(c)
+	}
 	r := Result{Case: c}
 	if r.Err = ctx.Err(); r.Err == nil {
 		r.Got, r.Err = c.ask(ctx, subject)
@@ -49,6 +47,24 @@ func (c *Case) run(ctx context.Context, subject Subject) Result {
 		r.Diff = c.Want.compare(r.Got)
 	}
 	return r
+}
+
+// Asker returns a function that puts the case to a subject and does nothing
+// with the answer, for measuring. An error is that there was none.
+func (c *Case) Asker(subject Subject) func(context.Context) error {
+	p, call := subject.Host(), c.call
+	if c.Hook == onCredential && p.Chooser != nil {
+		return func(ctx context.Context) error { _, err := p.Chooser.Choose(ctx, &call); return err }
+	}
+	if c.Hook == onAuthorize && p.Authorizer != nil {
+		return func(ctx context.Context) error { _, err := p.Authorizer.Authorize(ctx, &call); return err }
+	}
+	return func(context.Context) error { return c.without(subject) }
+}
+
+// without says that a subject lacks the case's hook.
+func (c *Case) without(subject Subject) error {
+	return fmt.Errorf("the plugin has no %s; it has %s", c.Hook, strings.Join(subject.Hooks(), ", "))
 }
 
 // ask puts a case to the hook that it is for.
@@ -68,7 +84,7 @@ func (c *Case) ask(ctx context.Context, subject Subject) (Outcome, error) {
 		}
 		return chosen(o, call.Candidates)
 	}
-	return Outcome{}, fmt.Errorf("the plugin has no %s; it has %s", c.Hook, strings.Join(subject.Hooks(), ", "))
+	return Outcome{}, c.without(subject)
 }
 
 func authorized(o host.Opinion, anonymous bool) Outcome {

@@ -177,7 +177,8 @@ func TestDifferences(t *testing.T) {
 	} {
 		var got []string
 		for _, g := range parse(t, three).Groups() {
-			for _, r := range g.Run(t.Context(), &subject{opinion: test.opinion, choice: test.choice}) {
+			for _, c := range g.Cases {
+				r := c.Run(t.Context(), &subject{opinion: test.opinion, choice: test.choice})
 				if r.Err != nil {
 					got = append(got, r.Case.Name+": "+r.Err.Error())
 				}
@@ -223,7 +224,8 @@ func TestEnginesMustAgree(t *testing.T) {
 func TestCasesThatWereNotAsked(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for _, r := range parse(t, three).Groups()[0].Run(ctx, &subject{}) {
+	for _, c := range parse(t, three).Groups()[0].Cases {
+		r := c.Run(ctx, &subject{})
 		if !errors.Is(r.Err, context.Canceled) || r.OK() {
 			t.Errorf("%s: %v", r.Case.Name, r.Err)
 		}

@@ -116,7 +116,7 @@ func (r *Rollout) load(ctx context.Context, a *Attempt, spec Spec, c contents) (
 func (r *Rollout) tryOut(ctx context.Context, a *Attempt, v *Version, c contents) error {
 	a.begin(Cases)
 	if c.cases == nil {
-		a.ends(Skipped, "no %s", filepath.Base(v.spec.casesFile()))
+		a.ends(Skipped, "no %s", filepath.Base(cases.File(v.spec.Module)))
 	} else if n, err := r.runCases(ctx, v.spec, c); err != nil {
 		return err
 	} else {
@@ -141,7 +141,7 @@ func (r *Rollout) tryOut(ctx context.Context, a *Attempt, v *Version, c contents
 // runCases runs the plugin's own cases on both engines, and returns how many
 // there are.
 func (r *Rollout) runCases(ctx context.Context, spec Spec, c contents) (int, error) {
-	set, err := cases.Parse(spec.casesFile(), c.cases)
+	set, err := cases.Parse(cases.File(spec.Module), c.cases)
 	if err != nil {
 		return 0, err
 	}

@@ -5,15 +5,10 @@ import (
 	"errors"
 	"io/fs"
 	"reflect"
-	"strings"
 
 	"github.com/authhost/authhost/host/plugin"
+	"github.com/authhost/authhost/host/plugin/cases"
 	"github.com/authhost/authhost/host/plugin/signature"
-)
-
-const (
-	moduleSuffix = ".wasm"
-	casesSuffix  = ".cases.yaml"
 )
 
 // Spec is what a plugin's entry of the configuration asks for.
@@ -42,12 +37,9 @@ func (s Spec) sameRun(other Spec) bool {
 	return reflect.DeepEqual(s, other)
 }
 
-// casesFile is where the plugin's own cases stand.
-func (s *Spec) casesFile() string { return strings.TrimSuffix(s.Module, moduleSuffix) + casesSuffix }
-
 // Files returns the files whose change calls for an attempt.
 func (s *Spec) Files() []string {
-	files := []string{s.Module, s.casesFile()}
+	files := []string{s.Module, cases.File(s.Module)}
 	if len(s.PublicKeys) > 0 {
 		files = append(files, s.Module+signature.Suffix)
 	}
@@ -73,7 +65,7 @@ func (s *Spec) read(file ReadFile) (c contents, err error) {
 		return contents{}, err
 	}
 	c.print.module = sha256.Sum256(c.module)
-	if c.cases, c.print.cases, err = optional(file, s.casesFile()); err != nil {
+	if c.cases, c.print.cases, err = optional(file, cases.File(s.Module)); err != nil {
 		return contents{}, err
 	}
 	if len(s.PublicKeys) > 0 {

@@ -1,6 +1,6 @@
 // Package signature judges who signed a module, and which version it is said
 // to be: minisign's signature files, whose trusted comment holds the words
-// that the signer vouches for.
+// that the signer vouches for. It signs modules in the same way.
 //
 // It owns keys, signatures and versions. It reads no file, and does not know
 // what runs: whether a version is older than another it says, what follows
@@ -57,12 +57,9 @@ func ParseKeys(texts []string) ([]Key, error) {
 // follows version: in the trusted comment. file is the signature file's
 // content.
 func Check(keys []Key, module, file []byte) (version string, err error) {
-	if len(file) > MaxSize {
-		return "", fmt.Errorf("the signature has %d bytes, %d are allowed", len(file), MaxSize)
-	}
-	var s minisign.Signature
-	if err := s.UnmarshalText(file); err != nil {
-		return "", errors.New("the signature is not one of minisign's")
+	s, err := parse(file)
+	if err != nil {
+		return "", err
 	}
 	known := false
 	for _, k := range keys {

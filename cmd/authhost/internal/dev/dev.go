@@ -22,7 +22,7 @@ type Environment struct {
 	ConfigFile string
 
 	dir      string
-	sources  []*source
+	plugins  []*plugin
 	issuer   *issuer
 	upstream string // its URL
 	servers  []*http.Server
@@ -46,12 +46,12 @@ func Prepare(ctx context.Context, dir string, messages io.Writer) (*Environment,
 }
 
 func (e *Environment) prepare(ctx context.Context, dir string) (err error) {
-	if e.sources, err = findSources(dir, e.dir); err != nil {
+	if e.plugins, err = findPlugins(dir, e.dir); err != nil {
 		return err
 	}
-	for _, s := range e.sources {
-		fmt.Fprintf(e.messages, "building plugin %s\n", s.name)
-		if err := s.build(ctx); err != nil {
+	for _, p := range e.plugins {
+		fmt.Fprintf(e.messages, "building plugin %s\n", p.Name)
+		if err := p.build(ctx); err != nil {
 			return err
 		}
 	}
@@ -91,9 +91,9 @@ func Listen(addr string) (net.Listener, error) {
 func (e *Environment) writeConfig() error {
 	var plugins []any
 	var chain []string
-	for _, s := range e.sources {
-		entry := map[string]any{"name": s.name, "module": s.module}
-		config, err := s.config()
+	for _, p := range e.plugins {
+		entry := map[string]any{"name": p.Name, "module": p.module}
+		config, err := p.config()
 		if err != nil {
 			return err
 		}
@@ -101,7 +101,7 @@ func (e *Environment) writeConfig() error {
 			entry["config"] = config
 		}
 		plugins = append(plugins, entry)
-		chain = append(chain, s.name)
+		chain = append(chain, p.Name)
 	}
 	content, err := yaml.Marshal(map[string]any{
 		"listen":   map[string]string{"public": "127.0.0.1:8080", "admin": "127.0.0.1:8081", "telemetry": "127.0.0.1:9090", "proxy": "127.0.0.1:8088"},
@@ -146,12 +146,12 @@ func (e *Environment) Run(ctx context.Context) {
 			return
 		case <-t.C:
 		}
-		for _, s := range e.sources {
-			if !s.changed() {
+		for _, p := range e.plugins {
+			if !p.changed() {
 				continue
 			}
-			fmt.Fprintf(e.messages, "building plugin %s\n", s.name)
-			err := s.build(ctx)
+			fmt.Fprintf(e.messages, "building plugin %s\n", p.Name)
+			err := p.build(ctx)
 			if err == nil {
 				err = e.writeConfig() // its example may have changed too
 			}

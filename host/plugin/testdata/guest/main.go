@@ -5,6 +5,7 @@
 //	"roles"   allowed to who has the role editor, read from the frame
 //	"refuse"  the configuration is refused
 //	"panic"   on_authorize panics
+//	"trap"    on_authorize reads beyond its memory
 //	"loop"    on_authorize never ends
 //	"garbage" on_authorize makes garbage
 //	"remember" denied, if it was asked before
@@ -63,11 +64,11 @@ func onAuthorize(length uint32) uint64 {
 		}
 		return reason(2, "not an editor")
 	case "panic":
-		panic("as told")
+		fall()
+	case "trap":
+		reach()
 	case "loop":
-		for {
-			sink = sink[:0]
-		}
+		turn()
 	case "garbage":
 		for range 64 {
 			sink = append(sink[:0], make([]byte, 16<<10))
@@ -87,6 +88,19 @@ func onAuthorize(length uint32) uint64 {
 		return reason(2, fmt.Sprint(a, " ", time.Now().UnixNano()))
 	}
 	return 1
+}
+
+//go:noinline
+func fall() { panic("as told") }
+
+//go:noinline
+func reach() { buffer[0] = *(*byte)(unsafe.Pointer(uintptr(0xfffffff0))) }
+
+//go:noinline
+func turn() {
+	for {
+		sink = sink[:0]
+	}
 }
 
 // field returns a field of the frame in buffer.
