@@ -1,6 +1,7 @@
 package source
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -35,7 +36,7 @@ func Find(dir string) (*Plugin, error) {
 		return nil, fmt.Errorf("%s is no folder", dir)
 	}
 	for i := range languages {
-		if languages[i].is(whole) {
+		if languages[i].is(whole, filepath.Base(whole)) {
 			return &Plugin{filepath.Base(whole), dir, &languages[i]}, nil
 		}
 	}
@@ -54,20 +55,51 @@ func (p *Plugin) Build(ctx context.Context, out string, env ...string) error {
 		return err
 	}
 	next := out + ".new"
-	t := p.lang.build(next)
-	cmd := exec.CommandContext(ctx, t.program, t.args...)
+	tool := &p.lang.tool
+	program, err := tool.find(p.Dir)
+	if err != nil {
+		return fmt.Errorf("plugin %s cannot be built: %w", p.Name, err)
+	}
+	fill := strings.NewReplacer("OUT", next, "NAME", p.Name)
+	args := make([]string, len(tool.args))
+	for i, a := range tool.args {
+		args[i] = fill.Replace(a)
+	}
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = p.Dir
 	// Interrupted, the go command waits for its compilers.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = interruptTime
-	cmd.Env = append(append(os.Environ(), t.env...), env...)
+	cmd.Env = append(append(os.Environ(), tool.env...), env...)
 	if output, err := cmd.CombinedOutput(); err != nil {
-		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("plugin %s cannot be built: %s", p.Name, p.lang.install)
-		}
-		return errors.Join(fmt.Errorf("plugin %s does not build: %w\n%s", p.Name, err, output), gone(next))
+		return errors.Join(fmt.Errorf("plugin %s does not build: %w\n%s%s", p.Name, err, output, tool.hint(output)), gone(next))
 	}
 	return os.Rename(next, out)
+}
+
+// find returns the program to run.
+func (t *toolchain) find(dir string) (string, error) {
+	for _, program := range t.programs {
+		if strings.Contains(program, "/") && !filepath.IsAbs(program) {
+			whole, err := filepath.Abs(filepath.Join(dir, program))
+			if err != nil {
+				return "", err
+			}
+			program = whole
+		}
+		if path, err := exec.LookPath(program); err == nil {
+			return path, nil
+		}
+	}
+	return "", errors.New(t.needed)
+}
+
+// hint says what to do if it is the toolchain that is not whole.
+func (t *toolchain) hint(output []byte) string {
+	if slices.ContainsFunc(t.lacks, func(text string) bool { return bytes.Contains(output, []byte(text)) }) {
+		return "\n" + t.needed
+	}
+	return ""
 }
 
 // gone removes a file that need not be there.
@@ -83,6 +115,9 @@ func gone(path string) error {
 func (p *Plugin) Fingerprint(more ...string) (sum [sha256.Size]byte, err error) {
 	h := sha256.New()
 	err = filepath.WalkDir(p.Dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && d.Name() == "node_modules" {
+			return fs.SkipDir
+		}
 		if err != nil || d.IsDir() || !slices.Contains(p.lang.ext, filepath.Ext(path)) && !slices.Contains(more, d.Name()) {
 			return err
 		}

@@ -95,8 +95,8 @@ func (l *Language) own(name string) (rest string, ok bool) {
 	if l.sdk != "" {
 		return strings.CutPrefix(name, l.sdk)
 	}
-	for _, other := range []string{"rust/", "assemblyscript/", "c/"} {
-		if strings.HasPrefix(name, other) {
+	for i := range languages {
+		if other := languages[i].sdk; other != "" && strings.HasPrefix(name, other) {
 			return "", false
 		}
 	}
