@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/authhost/authhost/host/plugin/author"
@@ -10,14 +12,7 @@ import (
 
 // showInspection shows what a module is like to a person.
 func showInspection(stdout io.Writer, in *author.Inspection) error {
-	var imports, steps []string
-	for _, i := range in.Imports {
-		if text := i.Name; i.Grant != "" {
-			imports = append(imports, text+" (needs "+i.Grant+")")
-		} else {
-			imports = append(imports, text)
-		}
-	}
+	var steps []string
 	for _, s := range in.Steps {
 		steps = append(steps, fmt.Sprintf("%s %.1f", s.Name, s.Ms))
 	}
@@ -35,7 +30,7 @@ func showInspection(stdout io.Writer, in *author.Inspection) error {
 		"sha256\t"+in.SHA256,
 		"signature\t"+signed,
 		"hooks\t"+strings.Join(in.Hooks, " "),
-		"imports\t"+dash(strings.Join(imports, " ")),
+		"imports\t"+dash(importsText(in.Imports)),
 		"capabilities\t"+dash(strings.Join(in.Grants, " ")),
 		"memory\t"+fmt.Sprintf("%.2f MiB once configured", float64(in.Memory)/(1<<20)),
 		"load, ms\t"+strings.Join(steps, ", "),
@@ -52,4 +47,25 @@ func showInspection(stdout io.Writer, in *author.Inspection) error {
 	}
 	fmt.Fprintln(stdout)
 	return writeTable(stdout, rows...)
+}
+
+// importsText names the host's own functions, and counts those of others, which
+// are the toolchain's.
+func importsText(imports []author.Import) string {
+	var own []string
+	others := map[string]int{}
+	for _, i := range imports {
+		switch {
+		case i.Module != "authhost":
+			others[i.Module]++
+		case i.Grant != "":
+			own = append(own, i.Name+" (needs "+i.Grant+")")
+		default:
+			own = append(own, i.Name)
+		}
+	}
+	for _, module := range slices.Sorted(maps.Keys(others)) {
+		own = append(own, fmt.Sprintf("%d of %s", others[module], module))
+	}
+	return strings.Join(own, ", ")
 }

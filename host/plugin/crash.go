@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/authhost/authhost/host"
@@ -65,12 +66,46 @@ func trap(where string, err error) *Crash {
 		if !own {
 			continue
 		}
-		if c.Stack = append(c.Stack, clip(name, maxFuncName)); len(c.Stack) == maxStack {
+		if c.Stack = append(c.Stack, clip(readable(name), maxFuncName)); len(c.Stack) == maxStack {
 			break
 		}
 	}
 	return c
 }
+
+// readable undoes what Rust, and C++ for what is in a namespace, make of a
+// function's name: _ZN6plugin4fall17h9850bc789762e72fE is plugin::fall.
+func readable(name string) string {
+	rest, ok := strings.CutPrefix(name, "_ZN")
+	if !ok {
+		return name
+	}
+	var parts []string
+	for !strings.HasPrefix(rest, "E") {
+		digits := 0
+		for digits < len(rest) && digits < 3 && '0' <= rest[digits] && rest[digits] <= '9' {
+			digits++
+		}
+		n, err := strconv.Atoi(rest[:digits])
+		if err != nil || n > len(rest)-digits {
+			return name
+		}
+		parts = append(parts, rest[digits:digits+n])
+		rest = rest[digits+n:]
+	}
+	if parts == nil {
+		return name
+	}
+	if last := len(parts) - 1; last > 0 && rustHash.MatchString(parts[last]) {
+		parts = parts[:last]
+	}
+	return rustSigns.Replace(strings.Join(parts, "::"))
+}
+
+var (
+	rustHash  = regexp.MustCompile(`^h[0-9a-f]{16}$`)
+	rustSigns = strings.NewReplacer("$LT$", "<", "$GT$", ">", "$RF$", "&", "$BP$", "*", "$C$", ",", "$u20$", " ", "$u7b$", "{", "$u7d$", "}", "..", "::")
+)
 
 // account is what the log tells of a call that has no answer: why, and what was
 // asked. Neither the query nor a credential's value is among it.

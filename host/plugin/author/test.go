@@ -89,8 +89,7 @@ func outcome(r *cases.Report) Case {
 		if err == nil {
 			continue
 		}
-		text := cases.FirstLine(err)
-		c.Problems = append(c.Problems, Problem{Text: text})
+		c.Problems = append(c.Problems, Problem{Text: cases.FirstLine(err)})
 		if crash, ok := errors.AsType[*plugin.Crash](err); ok && c.Stack == nil {
 			c.Stack = crash.Stack
 		}

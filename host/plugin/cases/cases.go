@@ -65,7 +65,7 @@ func (c *Case) Input() string {
 	r := c.call.Request
 	text := fmt.Sprintf("%s: %s %s://%s%s, route %s, ", c.Hook, r.Method, r.Scheme, r.Authority, r.RawPath, c.call.Route)
 	if who := c.call.Identity; who != nil {
-		return text + fmt.Sprintf("by %s, roles [%s]", who.UserID, strings.Join(who.Roles, ", "))
+		return text + fmt.Sprintf("by %s (%s), roles [%s]", who.Subject, who.UserID, strings.Join(who.Roles, ", "))
 	}
 	if c.Hook == onCredential {
 		return text + fmt.Sprintf("%d credentials", len(c.call.Candidates))

@@ -2,6 +2,7 @@ package cases
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -42,6 +43,9 @@ func (c *Case) Run(ctx context.Context, subject Subject) Result {
 	r := Result{Case: c}
 	if r.Err = ctx.Err(); r.Err == nil {
 		r.Got, r.Err = c.ask(ctx, subject)
+	}
+	if e, ok := errors.AsType[*host.Error](r.Err); ok && e.Cause != nil {
+		r.Err = e.Cause // what the client would be told is of no interest
 	}
 	if r.Err == nil {
 		r.Diff = c.Want.compare(r.Got)
