@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -92,7 +93,7 @@ func readSources() error {
 		if err != nil || d.IsDir() && strings.HasPrefix(d.Name(), ".") && path != root {
 			return filepath.SkipDir
 		}
-		if name := d.Name(); strings.HasSuffix(name, ".go") || name == "go.mod" || name == "go.sum" || strings.HasSuffix(name, ".yaml") {
+		if slices.Contains([]string{".go", ".mod", ".sum", ".yaml", ".txtar", ".rs", ".ts", ".c", ".h"}, filepath.Ext(path)) {
 			_, err = os.ReadFile(path)
 		}
 		return err
