@@ -166,3 +166,30 @@ func copyInto(t testing.TB, from, to string) {
 		writeFile(t, filepath.Join(to, e.Name()), string(content))
 	}
 }
+
+// A secret key with a password, minisign's own or ours, signs with it alone.
+func TestSignWithPassword(t *testing.T) {
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "gate.wasm"), string(denying("x")))
+	writeFile(t, filepath.Join(dir, "password"), "hush\n")
+	copyInto(t, filepath.Join(root, "host/plugin/signature/testdata"), dir)
+	if out, code := authhostIn(t, dir, "plugin", "sign", "--new-key", "own.key", "--password-file", "password"); code != 0 {
+		t.Fatal(out)
+	}
+	for _, key := range []string{"locked.key", "own.key"} {
+		if out, code := authhostIn(t, dir, "plugin", "sign", "gate.wasm", "--key", key); code != 1 || !strings.Contains(out, key+": the secret key is encrypted: --password-file FILE") {
+			t.Errorf("%s without its password: %d %s", key, code, out)
+		}
+	}
+	if out, code := authhostIn(t, dir, "plugin", "sign", "gate.wasm", "--key", "locked.key", "--password-file", "password", "--version", "1.0.0"); code != 0 {
+		t.Fatal(out)
+	}
+	cmd := exec.Command(program(t, "minisign"), "-Vm", "gate.wasm", "-p", "locked.pub")
+	cmd.Dir = dir
+	if b, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(b), "version:1.0.0") {
+		t.Errorf("minisign: %v %s", err, b)
+	}
+	if info, err := os.Stat(filepath.Join(dir, "own.key")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the secret key: %v, %v", info.Mode(), err)
+	}
+}

@@ -20,7 +20,7 @@ func readSources(t *testing.T, dirs ...string) {
 	t.Helper()
 	for _, dir := range dirs {
 		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-			if err == nil && slices.Contains([]string{".go", ".rs", ".ts", ".h", ".md"}, filepath.Ext(path)) {
+			if err == nil && slices.Contains([]string{".go", ".txtar", ".rs", ".ts", ".c", ".h", ".md"}, filepath.Ext(path)) {
 				_, err = os.ReadFile(path)
 			}
 			return err

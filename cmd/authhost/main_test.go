@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 // $VIEWER, $EDITOR and $EXPIRED, and in busy.yaml an address that is taken.
 // "exits N command…" runs a command and wants that exit code; "lastline STATUS
 // REASON" wants that decision in the last line of its standard output, REASON
-// being a regular expression.
+// being a regular expression. $BARE is a PATH on which nothing but authhost is.
 func TestCommands(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
@@ -41,6 +41,8 @@ const secret = "a secret of thirty-two bytes ok."
 
 func setup(env *testscript.Env) error {
 	env.Setenv("XDG_CACHE_HOME", filepath.Join(env.WorkDir, ".cache"))
+	// Where authhost is, and nothing else.
+	env.Setenv("BARE", filepath.SplitList(env.Getenv("PATH"))[0])
 	env.Setenv("GORACE", "atexit_sleep_ms=0") // else each command takes a second more
 	for user, life := range map[string]time.Duration{"VIEWER": time.Hour, "EDITOR": time.Hour, "EXPIRED": -time.Hour} {
 		now := time.Now()
