@@ -40,6 +40,7 @@ func (m *Module) Bench(ctx context.Context) ([]Measure, error) {
 		if err != nil {
 			return nil, err
 		}
+		// The one that is measured keeps no record.
 		p, err := m.load(ctx, plugin.Options{Config: g.Config})
 		if err != nil {
 			return nil, err
