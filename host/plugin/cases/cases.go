@@ -54,6 +54,10 @@ type Case struct {
 
 	call   host.Call
 	config []byte
+
+	kv         map[string][]byte
+	session    string // its id; empty: none
+	attributes map[string]string
 }
 
 // Expect is what a case expects; what is nil is not compared.

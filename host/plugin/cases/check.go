@@ -29,8 +29,8 @@ func (fs Failures) Error() string { return lines(fs) }
 
 // Loader loads the plugin for its cases, see [Subject]: compiled or
 // interpreted, with a configuration of JSON, or with that of the plugin's entry
-// if config is nil.
-type Loader func(ctx context.Context, config []byte, interpreted bool) (Subject, error)
+// if config is nil. What the plugin is granted to keep is in the world.
+type Loader func(ctx context.Context, config []byte, interpreted bool, world *World) (Subject, error)
 
 // Check runs all cases on both engines. An error is Failures: what was not as
 // expected, and where the engines do not agree.
@@ -59,16 +59,17 @@ func (c *check) fail(of *Case, format string, args ...any) {
 // group runs the cases of one configuration. One that is not answered on the
 // compiler has failed, and is not put to the slower engine.
 func (c *check) group(ctx context.Context, g *Group, load Loader) {
-	compiled, err := load(ctx, g.Config, false)
+	var world World
+	compiled, err := load(ctx, g.Config, false, &world)
 	if err != nil {
 		c.fail(g.Cases[0], "the plugin does not load: %s", oneLine(err))
 		return
 	}
-	results := g.Run(ctx, compiled)
+	results := g.Run(ctx, compiled, &world)
 	if err := compiled.Close(ctx); err != nil {
 		c.fail(g.Cases[0], "the plugin does not close: %s", oneLine(err))
 	}
-	interpreted, err := load(ctx, g.Config, true)
+	interpreted, err := load(ctx, g.Config, true, &world)
 	if err != nil {
 		c.fail(g.Cases[0], "the plugin does not load on the interpreter: %s", oneLine(err))
 		return
@@ -81,7 +82,7 @@ func (c *check) group(ctx context.Context, g *Group, load Loader) {
 		for _, d := range r.Diff {
 			c.fail(r.Case, "%s", d)
 		}
-		c.agree(r, r.Case.run(ctx, interpreted))
+		c.agree(r, r.Case.run(ctx, interpreted, &world))
 	}
 	if err := interpreted.Close(ctx); err != nil {
 		c.fail(g.Cases[0], "the plugin does not close on the interpreter: %s", oneLine(err))

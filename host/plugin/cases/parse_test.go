@@ -104,7 +104,7 @@ func FuzzParse(f *testing.F) {
 				t.Error("no cases")
 			}
 			for _, g := range set.Groups() {
-				for _, r := range g.Run(t.Context(), &subject{}) {
+				for _, r := range g.Run(t.Context(), &subject{}, &cases.World{}) {
 					if r.Err != nil {
 						t.Error(r.Err)
 					}

@@ -31,17 +31,19 @@ type Result struct {
 func (r *Result) OK() bool { return r.Err == nil && len(r.Diff) == 0 }
 
 // Run asks a subject that has the group's configuration each case, in order
-// and one at a time.
-func (g *Group) Run(ctx context.Context, subject Subject) []Result {
+// and one at a time, each in the world that it describes, which the subject was
+// loaded with.
+func (g *Group) Run(ctx context.Context, subject Subject, world *World) []Result {
 	results := make([]Result, len(g.Cases))
 	for i, c := range g.Cases {
-		results[i] = c.run(ctx, subject)
+		results[i] = c.run(ctx, subject, world)
 	}
 	return results
 }
 
-func (c *Case) run(ctx context.Context, subject Subject) Result {
+func (c *Case) run(ctx context.Context, subject Subject, world *World) Result {
 	r := Result{Case: c}
+	world.become(c.kv, c.session, c.attributes)
 	if r.Err = ctx.Err(); r.Err == nil {
 		r.Got, r.Err = c.ask(ctx, subject)
 	}

@@ -49,7 +49,7 @@ func parse(t *testing.T, text string) *cases.Set {
 
 // check runs a set on two subjects.
 func check(set *cases.Set, compiled, interpreted *subject) error {
-	return set.Check(context.Background(), func(_ context.Context, _ []byte, second bool) (cases.Subject, error) {
+	return set.Check(context.Background(), func(_ context.Context, _ []byte, second bool, _ *cases.World) (cases.Subject, error) {
 		if second {
 			return interpreted, nil
 		}
@@ -177,7 +177,7 @@ func TestDifferences(t *testing.T) {
 	} {
 		var got []string
 		for _, g := range parse(t, three).Groups() {
-			for _, r := range g.Run(t.Context(), &subject{opinion: test.opinion, choice: test.choice}) {
+			for _, r := range g.Run(t.Context(), &subject{opinion: test.opinion, choice: test.choice}, &cases.World{}) {
 				if r.Err != nil {
 					got = append(got, r.Case.Name+": "+r.Err.Error())
 				}
@@ -223,7 +223,7 @@ func TestEnginesMustAgree(t *testing.T) {
 func TestCasesThatWereNotAsked(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for _, r := range parse(t, three).Groups()[0].Run(ctx, &subject{}) {
+	for _, r := range parse(t, three).Groups()[0].Run(ctx, &subject{}, &cases.World{}) {
 		if !errors.Is(r.Err, context.Canceled) || r.OK() {
 			t.Errorf("%s: %v", r.Case.Name, r.Err)
 		}
@@ -239,7 +239,7 @@ func TestConfigurations(t *testing.T) {
 - {name: d, config: [1], REST}
 `, "REST", "hook: on_authorize, request: {path: /}, expect: {decision: abstain}"))
 	var loaded []string
-	err := set.Check(t.Context(), func(_ context.Context, config []byte, interpreted bool) (cases.Subject, error) {
+	err := set.Check(t.Context(), func(_ context.Context, config []byte, interpreted bool, world *cases.World) (cases.Subject, error) {
 		text := string(config)
 		if config == nil {
 			text = "nil"

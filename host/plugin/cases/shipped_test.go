@@ -113,9 +113,9 @@ func build(t *testing.T, name string) []byte {
 
 // loader loads a module as a reload is to do for its cases.
 func loader(module []byte, cache *plugin.Cache) cases.Loader {
-	return func(ctx context.Context, config []byte, interpreted bool) (cases.Subject, error) {
+	return func(ctx context.Context, config []byte, interpreted bool, world *cases.World) (cases.Subject, error) {
 		o := plugin.Options{Name: "guest", Module: module, Config: config, Headers: []string{"X-Team"}, Limits: plugin.Limits{Instances: 1},
-			Cache: cache, Now: cases.Now, Rand: cases.Rand()}
+			Cache: cache, Now: cases.Now, Rand: cases.Rand(), KV: world}
 		if interpreted {
 			o.Engine = plugin.Interpreter
 		}
