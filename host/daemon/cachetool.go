@@ -10,11 +10,15 @@ import (
 	"time"
 
 	"github.com/authhost/authhost/host/config"
+	"github.com/authhost/authhost/host/kv"
 	"github.com/authhost/authhost/host/session"
 )
 
 // Tally is what a cache was found to hold.
-type Tally = session.Tally
+type Tally struct {
+	session.Tally
+	Plugins kv.Tally `json:"plugins"`
+}
 
 // SurveyCache examines everything that the configured cache holds, without
 // serving, and tells wrong of what cannot be read. See session.Survey.
@@ -23,12 +27,15 @@ func SurveyCache(ctx context.Context, o Options, wrong func(key string, err erro
 	if err != nil {
 		return t, err
 	}
-	t, err = session.Survey(ctx, s.Driver, time.Now, wrong)
+	var plugins kv.Survey
+	t.Tally, err = session.Survey(ctx, s.Driver, &plugins, time.Now, wrong)
+	t.Plugins = plugins.Tally()
 	return t, errors.Join(err, s.Close())
 }
 
 // CopyCache copies what the cache of one configuration holds to that of
-// another, and tells refused of whom it left out. See session.Copy.
+// another, and tells refused of whom it left out. What plugins keep stays where
+// it is. See session.Copy.
 func CopyCache(ctx context.Context, from, to Options, refused func(userID string, err error)) (c session.Copied, err error) {
 	source, name, err := openCache(from)
 	if err != nil {
@@ -41,7 +48,7 @@ func CopyCache(ctx context.Context, from, to Options, refused func(userID string
 	if name == same {
 		err = errors.New("source and target are the same cache")
 	} else {
-		c, err = session.Copy(ctx, session.CopyOptions{From: source, To: target, Source: name, Now: time.Now, Refused: refused})
+		c, err = session.Copy(ctx, session.CopyOptions{From: source, To: target, Source: name, Now: time.Now, Others: kv.Owns, Refused: refused})
 	}
 	return c, errors.Join(err, source.Close(), target.Close())
 }

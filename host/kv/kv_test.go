@@ -12,6 +12,7 @@ import (
 	"github.com/authhost/authhost/host/cache/memory"
 	"github.com/authhost/authhost/host/kv"
 	"github.com/authhost/authhost/host/kv/kvtest"
+	"github.com/authhost/authhost/host/session"
 )
 
 func open(t *testing.T, o kv.Options) *kv.Space {
@@ -187,4 +188,25 @@ func TestSurvey(t *testing.T) {
 	put("kv/p/k/!", "m", "x", "its name")
 	put("kv/p/x", "m", "x", "neither a key nor an index")
 	survey(t, d, clock, "")
+}
+
+// Who surveys and copies users' slots passes those of plugins over, and has them
+// examined.
+func TestUsersAndPluginsShareACache(t *testing.T) {
+	clock := &kvtest.Clock{}
+	d := memory.New(clock.Now)
+	s := open(t, kv.Options{Cache: d, Plugin: "p", Keys: 10, Now: clock.Now})
+	if _, _, err := s.Add(t.Context(), "a", 1, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	plugins := kv.Survey{Now: clock.Now}
+	told := func(key string, err error) { t.Errorf("%s: %v", key, err) }
+	tally, err := session.Survey(t.Context(), d, &plugins, clock.Now, told)
+	if err != nil || tally.Users != 0 || tally.Problems != 0 || plugins.Tally().Keys != 1 {
+		t.Errorf("%+v, %+v, %v", tally, plugins.Tally(), err)
+	}
+	copied, err := session.Copy(t.Context(), session.CopyOptions{From: d, To: memory.New(clock.Now), Source: "here", Now: clock.Now, Others: kv.Owns, Refused: told})
+	if err != nil || copied.Others != 2 || copied.Users != 0 {
+		t.Errorf("%+v, %v", copied, err)
+	}
 }

@@ -11,10 +11,10 @@ import (
 
 // Tally is what the slots of plugins were found to hold.
 type Tally struct {
-	Keys    int   `json:"plugin_keys"`       // that live
-	Ended   int   `json:"plugin_keys_ended"` // by their deadlines, and still kept
-	Entries int   `json:"plugin_entries"`    // that count keys
-	Bytes   int64 `json:"plugin_bytes"`      // keys, names and values, without what the driver adds
+	Keys    int   `json:"keys"`    // that live
+	Ended   int   `json:"ended"`   // by their deadlines, and still kept
+	Entries int   `json:"entries"` // that count keys
+	Bytes   int64 `json:"bytes"`   // keys, names and values, without what the driver adds
 }
 
 // Survey examines slots. Its methods may be called by many goroutines at once;
@@ -25,6 +25,9 @@ type Survey struct {
 	mu    sync.Mutex
 	tally Tally
 }
+
+// Owns says whether a slot is one of a plugin's.
+func (s *Survey) Owns(slot string) bool { return Owns(slot) }
 
 // Owns says whether a slot is one of a plugin's.
 func Owns(slot string) bool { return strings.HasPrefix(slot, slotPrefix) }
