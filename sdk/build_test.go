@@ -44,8 +44,8 @@ func TestBuiltPluginDeclaresWhatItImports(t *testing.T) {
 		hooks, imports []string
 		size           int64
 	}{
-		"gate":  {[]string{"on_authorize"}, []string{"authhost.get"}, 2 << 20},
-		"every": {[]string{"on_authorize", "on_credential", "configure"}, []string{"authhost.get", "authhost.log"}, 2 << 20},
+		"gate":   {[]string{"on_authorize"}, []string{"authhost.get"}, 2 << 20},
+		"every":  {[]string{"on_authorize", "on_credential", "configure"}, []string{"authhost.get", "authhost.log"}, 2 << 20},
 		"keeper": {[]string{"on_authorize"}, []string{"authhost.get", "authhost.metric", "authhost.session_get", "authhost.session_set", "authhost.kv_get", "authhost.kv_set", "authhost.kv_add"}, 2 << 20},
 	} {
 		t.Run(plugin, func(t *testing.T) {
