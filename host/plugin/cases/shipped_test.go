@@ -23,6 +23,7 @@ func TestCompiledGuests(t *testing.T) {
 	t.Run("rbac-gitops", func(t *testing.T) { holds(t, "rbac-gitops", rbac) })
 	t.Run("another answer", func(t *testing.T) { anotherAnswer(t, rbac) })
 	t.Run("cookie-fallback", func(t *testing.T) { holds(t, "cookie-fallback", loader(build(t, "cookie-fallback"), cache)) })
+	t.Run("rate-limit", func(t *testing.T) { holds(t, "rate-limit", loader(build(t, "rate-limit"), cache)) })
 	if err := cache.Close(); err != nil {
 		t.Error(err)
 	}
