@@ -15,6 +15,9 @@
 //
 // # The bound
 //
+// A key that is made is claimed first, for a moment, so that those who make it
+// at once do not take every place from one another.
+//
 // Live keys are counted in a few slots kv/PLUGIN/i/NUMBER, each for its share
 // of the bound: field n says how many entries it has, x a moment before which
 // none of them ends, and e: and a life's id until when that may live. An entry

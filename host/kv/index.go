@@ -27,44 +27,55 @@ func (s *Space) share(index int) int64 {
 	return int64(n)
 }
 
-// reserve finds a place for a life that is to begin.
-func (s *Space) reserve(ctx context.Context, deadline int64) (*life, error) {
-	first, all, most := mathrand.N(s.indexes()), s.indexes(), s.indexes()
-	if s.now() < s.full.Load() {
-		most = 1
+// seemsFull is an error if no place was found a moment ago and one index looked
+// at now has none.
+func (s *Space) seemsFull(ctx context.Context) error {
+	if s.now() >= s.full.Load() {
+		return nil
 	}
-	for i := range most {
-		l := &life{Deadline: deadline, ID: newID(), Index: (first + i) % all, Entry: entry(deadline, newID())}
+	index := mathrand.N(s.indexes())
+	n, soon, _, err := s.counts(ctx, index)
+	if err == nil && n >= s.share(index) && soon > s.now() {
+		err = errFull(s.o.Keys)
+	}
+	return err
+}
+
+// reserve finds a place for a life that is to begin.
+func (s *Space) reserve(ctx context.Context, l *life) error {
+	first, all := mathrand.N(s.indexes()), s.indexes()
+	for i := range all {
+		l.Index, l.Entry = (first+i)%all, entry(l.Deadline, newID())
 		taken := false
 		err := s.retry(ctx, func() (over bool, err error) {
 			taken, over, err = s.take(ctx, l)
 			return over, err
 		})
 		if taken || err != nil {
-			return l, err
+			return err
 		}
 	}
-	if most == all {
-		s.full.Store(s.now() + fullFor.Milliseconds())
+	s.full.Store(s.now() + fullFor.Milliseconds())
+	return errFull(s.o.Keys)
+}
+
+// counts reads how many entries an index has, and when the next of them ends;
+// raw is both as they are kept.
+func (s *Space) counts(ctx context.Context, index int) (n, soon int64, raw [][]byte, err error) {
+	if raw, err = s.o.Cache.Get(ctx, indexSlot(s.o.Plugin, index), countField, soonField); err != nil {
+		return 0, 0, nil, unavailable(err)
 	}
-	return nil, errFull(s.o.Keys)
+	n, err = number(raw[0], 0)
+	soon, wrong := number(raw[1], maxEarliest)
+	return n, soon, raw, asUnavailable(errors.Join(err, wrong))
 }
 
 // take enters a life in its index; over says that it is, or that there is no
 // place.
 func (s *Space) take(ctx context.Context, l *life) (taken, over bool, err error) {
-	slot := indexSlot(s.o.Plugin, l.Index)
-	got, err := s.o.Cache.Get(ctx, slot, countField, soonField)
+	n, soon, got, err := s.counts(ctx, l.Index)
 	if err != nil {
-		return false, false, unavailable(err)
-	}
-	n, err := number(got[0], 0)
-	if err != nil {
-		return false, false, unavailable(err)
-	}
-	soon, err := number(got[1], maxEarliest)
-	if err != nil {
-		return false, false, unavailable(err)
+		return false, false, err
 	}
 	if n >= s.share(l.Index) {
 		if soon > s.now() {
@@ -73,7 +84,7 @@ func (s *Space) take(ctx context.Context, l *life) (taken, over bool, err error)
 		err := s.sweep(ctx, l.Index, l.Deadline)
 		return false, false, err
 	}
-	taken, err = s.o.Cache.Change(ctx, slot, cache.Change{
+	taken, err = s.o.Cache.Change(ctx, indexSlot(s.o.Plugin, l.Index), cache.Change{
 		If:      []cache.Field{field(countField, got[0]), field(soonField, got[1])},
 		Put:     []cache.Field{field(countField, digits(n+1)), field(soonField, digits(min(soon, l.Deadline))), field(entryField+l.ID, l.Entry)},
 		Expires: kept(l.Deadline),

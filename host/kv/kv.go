@@ -40,6 +40,9 @@ const (
 	// changed the slot.
 	attempts = 64
 	longest  = 16 * time.Millisecond // between two of them
+	// claimFor is how long a key that is being made is its maker's: longer than a
+	// call may take.
+	claimFor = time.Second
 	// fullFor is how long a replica that found no place looks for one in a single
 	// index, unless it makes one itself: who asks for more keys than there may be
 	// must not cost a look at all of them each time.
@@ -81,7 +84,7 @@ func (s *Space) read(ctx context.Context, key string) (*state, error) {
 		if st.life, err = decodeLife(st.raw); err != nil {
 			return nil, unavailable(err)
 		}
-		if st.life.Deadline > s.now() {
+		if st.life.Claim == 0 && st.life.Deadline > s.now() {
 			v, ok := all[st.field()]
 			if !ok {
 				return nil, unavailable(errors.New("key: its value is missing"))
@@ -187,16 +190,33 @@ func (s *Space) addTo(ctx context.Context, st *state, key string, delta int64) (
 	return 0, false, nil
 }
 
-// begin makes a key that is absent.
+// begin makes a key that is absent. Of those who want to make it at once one
+// looks for a place at a time, lest they take all there are from one another.
 func (s *Space) begin(ctx context.Context, st *state, value []byte, ttl time.Duration) (done bool, err error) {
-	l, err := s.reserve(ctx, s.deadline(ttl))
-	if err != nil {
+	if st.life != nil && st.life.Claim > s.now() {
+		return false, nil
+	}
+	if err := s.seemsFull(ctx); err != nil {
 		return false, err
 	}
+	l := &life{Deadline: s.deadline(ttl), ID: newID(), Claim: s.deadline(claimFor)}
+	claim := l.encode()
 	done, err = s.o.Cache.Change(ctx, st.slot, cache.Change{
-		If:     []cache.Field{field(lifeField, st.raw)},
-		Put:    []cache.Field{field(lifeField, l.encode()), field(valueField+l.ID, value)},
-		Delete: st.stale, Expires: kept(l.Deadline),
+		If: []cache.Field{field(lifeField, st.raw)}, Put: []cache.Field{field(lifeField, claim)}, Delete: st.stale, Expires: kept(l.Claim),
+	})
+	if err != nil || !done {
+		return false, asUnavailable(err)
+	}
+	if err := s.reserve(ctx, l); err != nil {
+		if _, failed := s.o.Cache.Change(ctx, st.slot, cache.Change{If: []cache.Field{field(lifeField, claim)}, Delete: []string{lifeField}}); failed != nil {
+			return false, unavailable(failed)
+		}
+		return false, err
+	}
+	l.Claim = 0
+	done, err = s.o.Cache.Change(ctx, st.slot, cache.Change{
+		If:  []cache.Field{field(lifeField, claim)},
+		Put: []cache.Field{field(lifeField, l.encode()), field(valueField+l.ID, value)}, Expires: kept(l.Deadline),
 	})
 	switch {
 	case err != nil: // it may have begun: its entry stays

@@ -69,7 +69,7 @@ func (s *stopping) Change(ctx context.Context, slot string, c cache.Change) (boo
 func TestKilledBetweenTwoChanges(t *testing.T) {
 	const keys = 2
 	for _, made := range []bool{false, true} {
-		for changes := range 6 {
+		for changes := range 9 {
 			clock := &kvtest.Clock{}
 			d := memory.New(clock.Now)
 			mine := func(d cache.Driver) *kv.Space {

@@ -42,6 +42,9 @@ type life struct {
 	ID       string `cbor:"2,keyasint"`
 	Index    int    `cbor:"3,keyasint"` // where it is counted
 	Entry    []byte `cbor:"4,keyasint"` // what its entry there was last known to be
+	// Claim says that the life is yet to begin, and until when nobody else may
+	// begin one; 0: it has begun.
+	Claim int64 `cbor:"5,keyasint,omitempty"`
 }
 
 var records = func() cbor.DecMode {

@@ -86,6 +86,9 @@ func (t *Tally) examineKey(rest string, all map[string][]byte, now int64) error 
 	if err != nil {
 		return err
 	}
+	if l.Claim != 0 {
+		return nil // nothing yet
+	}
 	if _, ok := all[valueField+l.ID]; !ok {
 		return errors.New("key: its value is missing")
 	}

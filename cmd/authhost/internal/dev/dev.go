@@ -92,7 +92,8 @@ func (e *Environment) writeConfig() error {
 	var plugins []any
 	var chain []string
 	for _, s := range e.sources {
-		entry := map[string]any{"name": s.name, "module": s.module}
+		// What a plugin keeps here is thrown away with all the rest.
+		entry := map[string]any{"name": s.name, "module": s.module, "capabilities": []any{"session", map[string]any{"kv": map[string]any{"keys": 1000}}}}
 		config, err := s.config()
 		if err != nil {
 			return err
