@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"net/http"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -104,6 +105,16 @@ routes:
 		}
 		if n := hosts[1].metric(t, "authhost_plugin_state_operations_total", `op="add"`, `result="ok"`); n < each {
 			t.Errorf("%v additions were counted", n)
+		}
+		// Who explains a request is told what it would come to, and changes nothing.
+		if s.driver == "redis" {
+			for range 2 {
+				cmd := exec.Command(filepath.Join(artifacts(t), "authhost"), "explain", "--config", hosts[0].config, "--header", "Authorization: Bearer "+token, "https://console.example/add")
+				cmd.Env = environ(t)
+				if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "allow "+fmt.Sprint(each*len(hosts)+1)) {
+					t.Errorf("explain: %v\n%s", err, out)
+				}
+			}
 		}
 		// Without a session there is nothing to change.
 		if a := hosts[0].forwardAuth(t, "GET", "/session", bearer(idp.token(t, "alice", nil))...); a.status != http.StatusNotFound {

@@ -52,7 +52,7 @@ func (d *Daemon) loadPlugins(ctx context.Context, c *config.Config, running map[
 	for i, entry := range c.Plugins {
 		p := plugged{Rollout: running[entry.Name].Rollout}
 		if p.Rollout == nil {
-			p.Rollout = rollout.New(entry.Name, rollout.Options{Cache: d.compiled, Logger: d.log, Metrics: d.audit, Counts: d.audit, Now: d.now, KV: d.openKV, Sessions: attributes{d}})
+			p.Rollout = rollout.New(entry.Name, rollout.Options{Cache: d.compiled, Logger: d.log, Metrics: d.audit, Counts: d.audit, Now: d.now, KV: d.openKV, Sessions: d.attributes()})
 		}
 		var err error
 		if p.Candidate, err = p.Try(ctx, specOf(entry), files.read, false); err != nil {

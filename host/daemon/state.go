@@ -12,7 +12,19 @@ import (
 // openKV opens the keys of a plugin: those in the cache, never what is
 // remembered of them.
 func (d *Daemon) openKV(name string, keys int) (plugin.KV, error) {
-	return kv.New(kv.Options{Cache: d.cache, Plugin: name, Keys: keys, Now: d.now})
+	space, err := kv.New(kv.Options{Cache: d.cache, Plugin: name, Keys: keys, Now: d.now})
+	if err != nil || !d.looking {
+		return space, err
+	}
+	return lookedAt{space}, nil
+}
+
+// attributes returns what sessions remember, for plugins.
+func (d *Daemon) attributes() plugin.Sessions {
+	if d.looking {
+		return attributesLookedAt{attributes{d}}
+	}
+	return attributes{d}
 }
 
 // attributes is what the sessions of all realms remember, for plugins.

@@ -1,6 +1,7 @@
 // Command keeper is a plugin that keeps numbers. /swap adds one to a key, and
 // /session to an attribute of the session, by reading and compare-and-swap;
-// /add adds one by the host's addition. The number is the header X-Team.
+// /add adds one by the host's addition. The number is the header X-Team, and the
+// reason.
 package main
 
 import (
@@ -45,7 +46,8 @@ func init() {
 		if !ok {
 			return authorize.Deny("not kept").Status(404)
 		}
-		return authorize.Allow().Header("X-Team", strconv.FormatInt(n, 10))
+		text := strconv.FormatInt(n, 10)
+		return authorize.Allow().Header("X-Team", text).Reason(text)
 	})
 }
 
