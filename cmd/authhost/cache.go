@@ -111,7 +111,7 @@ func checkCache(ctx context.Context, o daemon.Options, p *problems) error {
 		err = writeJSON(p.w, t)
 	} else {
 		_, err = fmt.Fprintf(p.w, "%d users, %d sessions that count, %d to be swept, %d revoked tokens, %d keys of plugins: %d problems\n",
-			t.Users, t.Sessions, t.Ended, t.Revocations, t.Plugins.Keys, t.Problems)
+			t.Users, t.Sessions, t.Ended, t.Revocations, t.PluginKeys, t.Problems)
 	}
 	return errors.Join(err, p.outcome("problems found"))
 }
@@ -142,7 +142,7 @@ func cacheStats(ctx context.Context, o daemon.Options, p *problems) error {
 			{"sessions with attributes", int64(t.Attributes)}, {"bytes of attributes", int64(t.AttributeBytes)},
 			{"revoked tokens", int64(t.Revocations)}, {"records of a later version", int64(t.Others)},
 			{"entries of due-lists", int64(t.Due)}, {"overdue entries", int64(t.Overdue)},
-			{"keys of plugins", int64(t.Plugins.Keys)}, {"keys of plugins that have ended", int64(t.Plugins.Ended)}, {"bytes of plugins", t.Plugins.Bytes},
+			{"keys of plugins", int64(t.PluginKeys)}, {"keys of plugins that have ended", int64(t.PluginEnded)}, {"bytes of plugins", t.PluginBytes},
 			{"bytes", t.Bytes}, {"bytes per session", stats.PerSession}, {"problems", int64(t.Problems)},
 		} {
 			rows = append(rows, row.kind+"\t"+strconv.FormatInt(row.number, 10))

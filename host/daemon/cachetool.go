@@ -17,7 +17,9 @@ import (
 // Tally is what a cache was found to hold.
 type Tally struct {
 	session.Tally
-	Plugins kv.Tally `json:"plugins"`
+	PluginKeys  int   `json:"plugin_keys"`       // that live
+	PluginEnded int   `json:"plugin_keys_ended"` // by their deadlines, and still kept
+	PluginBytes int64 `json:"plugin_bytes"`      // keys, their count, names and values
 }
 
 // SurveyCache examines everything that the configured cache holds, without
@@ -29,7 +31,8 @@ func SurveyCache(ctx context.Context, o Options, wrong func(key string, err erro
 	}
 	var plugins kv.Survey
 	t.Tally, err = session.Survey(ctx, s.Driver, &plugins, time.Now, wrong)
-	t.Plugins = plugins.Tally()
+	kept := plugins.Tally()
+	t.PluginKeys, t.PluginEnded, t.PluginBytes = kept.Keys, kept.Ended, kept.Bytes
 	return t, errors.Join(err, s.Close())
 }
 

@@ -11,10 +11,10 @@ import (
 
 // Tally is what the slots of plugins were found to hold.
 type Tally struct {
-	Keys    int   `json:"keys"`    // that live
-	Ended   int   `json:"ended"`   // by their deadlines, and still kept
-	Entries int   `json:"entries"` // that count keys
-	Bytes   int64 `json:"bytes"`   // keys, names and values, without what the driver adds
+	Keys    int   // that live
+	Ended   int   // by their deadlines, and still kept
+	Entries int   // that count keys
+	Bytes   int64 // keys, names and values, without what the driver adds
 }
 
 // Survey examines slots. Its methods may be called by many goroutines at once;
