@@ -33,8 +33,8 @@ type Copied struct {
 	Renewed  int `json:"renewed"`  // written again, for the source had changed since
 	Removed  int `json:"removed"`  // taken out of the target, for the source has nothing of them any more
 	Same     int `json:"same"`     // left as they were
-	Refused  int `json:"refused"`  // users and pages of users that were not copied
 	Others   int `json:"others"`   // slots that are no user's, left out
+	Refused  int `json:"refused"`  // users and pages of users that were not copied
 }
 
 // Copy makes a cache hold what another holds: tokens, deadlines, generations,
