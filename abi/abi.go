@@ -21,6 +21,13 @@ const (
 	ImportModule = "authhost"
 	ImportGet    = "get" // func(kind, name_ptr, name_len, index, ptr, cap i32) -> i32
 	ImportLog    = "log" // func(level, ptr, len i32)
+
+	ImportMetric     = "metric"      // func(name_ptr, name_len i32, delta i64)
+	ImportSessionGet = "session_get" // func(name_ptr, name_len, ptr, cap i32) -> i32
+	ImportSessionSet = "session_set" // func(name_ptr, name_len, old_ptr, old_len, new_ptr, new_len i32) -> i32
+	ImportKVGet      = "kv_get"      // func(key_ptr, key_len, ptr, cap i32) -> i32
+	ImportKVSet      = "kv_set"      // func(key_ptr, key_len, old_ptr, old_len, new_ptr, new_len i32, ttl i64) -> i32
+	ImportKVAdd      = "kv_add"      // func(key_ptr, key_len i32, delta, ttl i64, sum_ptr i32) -> i32
 )
 
 // MinBuffer is the least length, in bytes, of the buffer a guest offers.
@@ -126,6 +133,29 @@ type Kind uint32
 // Absent is what get returns for what is not there or not shown; an empty
 // value is 0.
 const Absent = -1
+
+// What session_set, kv_set and kv_add return, besides Absent for a session that
+// does not live.
+const (
+	SetDone  = 1
+	SetOther = 0  // it was another value; for kv_add, none that it can add to
+	SetFull  = -3 // there are as many keys as there may be
+)
+
+// Lengths that stand for no value.
+const (
+	LengthNone = -1 // absent; as a new value: delete
+	LengthAny  = -2 // as kv_set's old value: whatever it is
+)
+
+// Bounds on what plugins keep and count.
+const (
+	MaxKey        = 256                   // bytes of a key, or of an attribute's name; 1 at least
+	MaxKeyValue   = 4096                  // bytes
+	MaxTTL        = 31 * 24 * 3600 * 1000 // milliseconds; 1 at least
+	MaxCounters   = 32                    // names of a plugin
+	MaxMetricName = 64                    // bytes; 1 at least
+)
 
 // Levels of the host function log.
 const (

@@ -194,13 +194,25 @@ func TestSpecBounds(t *testing.T) {
 		"a value 0 to %d bytes":      abi.MaxHeaderValue,
 		"The plugin ABI, version %d": abi.Version,
 		"what is absent is −%d":      -abi.Absent,
+		"A name is 1 to %d of `a`":   abi.MaxMetricName,
+		"has at most %d names":       abi.MaxCounters,
+		"A key is 1 to %d bytes":     abi.MaxKey,
+		"a value up to %d, any":      abi.MaxKeyValue,
+		"1 to %d, which is 31 days":  abi.MaxTTL,
+		"at most %d attributes":      host.MaxAttributes,
+		"together at most %d bytes":  host.MaxAttributeBytes,
+		"of −%d: whatever it is":     -abi.LengthAny,
+		"−%d: there are as many":     -abi.SetFull,
 	} {
 		if s := fmt.Sprintf(what, bound); !strings.Contains(text, s) {
 			t.Errorf("SPEC.md does not say: %s", s)
 		}
 	}
 	for _, name := range []string{abi.Marker, abi.BufferExport, abi.MarkerPrefix + "…", "`" + abi.HookPrefix + "…`",
-		"`" + abi.ImportModule + "` `" + abi.ImportGet + "`", "`" + abi.ImportModule + "` `" + abi.ImportLog + "`"} {
+		"`" + abi.ImportModule + "` `" + abi.ImportGet + "`", "`" + abi.ImportModule + "` `" + abi.ImportLog + "`",
+		"`" + abi.ImportMetric + "` | `func (i32 i32 i64) -> ()`", "`" + abi.ImportSessionGet + "` | `func (i32 i32 i32 i32) -> (i32)`",
+		"`" + abi.ImportSessionSet + "` | `func (i32 i32 i32 i32 i32 i32) -> (i32)`", "`" + abi.ImportKVGet + "` | `func (i32 i32 i32 i32) -> (i32)`",
+		"`" + abi.ImportKVSet + "` | `func (i32 i32 i32 i32 i32 i32 i64) -> (i32)`", "`" + abi.ImportKVAdd + "` | `func (i32 i32 i64 i64 i32) -> (i32)`"} {
 		if !strings.Contains(text, name) {
 			t.Errorf("SPEC.md does not name %s", name)
 		}

@@ -172,7 +172,7 @@ func TestCacheCheckFindsDamage(t *testing.T) {
 	}); err != nil || len(slots) != 6 {
 		t.Fatal(slots, err)
 	}
-	if out, code := cacheCommand(t, "check", "--config", h.config); code != 0 || out != "6 users, 6 sessions that count, 0 to be swept, 0 revoked tokens: 0 problems\n" {
+	if out, code := cacheCommand(t, "check", "--config", h.config); code != 0 || out != "6 users, 6 sessions that count, 0 to be swept, 0 revoked tokens, 0 keys of plugins: 0 problems\n" {
 		t.Fatalf("sound: %d %s", code, out)
 	}
 	content := make([][]byte, len(slots))
@@ -198,7 +198,7 @@ func TestCacheCheckFindsDamage(t *testing.T) {
 	target := filepath.Join(t.TempDir(), "authhost.yaml")
 	writeFile(t, target, listen+idp.realm("")+startRedis(t).cache()+open)
 	check, code := cacheCommand(t, "check", "--config", h.config)
-	if code != 1 || !strings.Contains(check, "2 users, 2 sessions that count, 0 to be swept, 0 revoked tokens: 5 problems\n") ||
+	if code != 1 || !strings.Contains(check, "2 users, 2 sessions that count, 0 to be swept, 0 revoked tokens, 0 keys of plugins: 5 problems\n") ||
 		!strings.Contains(check, "member "+filepath.Base(due[0])[34:]+": not a file of a format") {
 		t.Errorf("%d %s", code, check)
 	}

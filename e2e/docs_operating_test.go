@@ -27,12 +27,14 @@ func TestDocsOperating(t *testing.T) {
 	dir := site(t, idp, gitops+"operator: {token_file: operator.tokens}\n")
 	writeFile(t, filepath.Join(dir, "operator.tokens"), "ann "+token+"\n")
 	writeFile(t, filepath.Join(dir, "trap.wasm"), string(guest([]byte{0}).Encode()))
+	writeFile(t, filepath.Join(dir, "keeping.wasm"), string(keeping()))
 	config := filepath.Join(dir, "authhost.yaml")
 	content, err := os.ReadFile(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, config, strings.NewReplacer("plugins:\n", "plugins:\n  - {name: trap, module: trap.wasm}\n", "routes:\n", "routes:\n  - {path: /trap, plugins: [trap]}\n").Replace(string(content)))
+	writeFile(t, config, strings.NewReplacer("plugins:\n", "plugins:\n  - {name: trap, module: trap.wasm}\n  - {name: keeping, module: keeping.wasm, capabilities: [{kv: {keys: 1}}]}\n",
+		"routes:\n", "routes:\n  - {path: /trap, plugins: [trap]}\n  - {path: /kept, plugins: [keeping]}\n").Replace(string(content)))
 	h := serveFile(t, config)
 	eventually(t, "ready", func() bool { return get(t, h.telemetry+"/readyz").status == http.StatusOK })
 
@@ -45,6 +47,9 @@ func TestDocsOperating(t *testing.T) {
 		if r.status != status || !strings.Contains(text, fmt.Sprintf("\n| %d |", status)) {
 			t.Errorf("%d: %s", status, r)
 		}
+	}
+	if a := h.forwardAuth(t, "GET", "/kept", bearer(idp.token(t, "viewer", nil))...); a.status != http.StatusOK {
+		t.Errorf("a plugin that keeps: %s", a)
 	}
 	reload := blocks(t, "docs/operating.md", "sh")[1]
 	if !strings.HasPrefix(reload, "curl ") || !strings.Contains(reload, "http://127.0.0.1:8081/") {

@@ -58,6 +58,19 @@ func denyingLong(reason, longs string) []byte {
 	return m.Encode()
 }
 
+// keeping is a module that counts, looks at a key and allows everything.
+func keeping() []byte {
+	text := func(n int) []byte { return Join(Const32(guestAnswer), Const32(int32(n))) }
+	m := guest(Join(text(4), Const32(guestAnswer), Const32(0), Call(1), Op(Drop), Const64(int64(abi.CodeYes))),
+		Func{Export: "_initialize", Body: Join(text(4), Const64(0), Call(0))})
+	m.Imports = []Import{
+		{Module: abi.ImportModule, Name: abi.ImportMetric, Params: []byte{I32, I32, I64}},
+		{Module: abi.ImportModule, Name: abi.ImportKVGet, Params: []byte{I32, I32, I32, I32}, Results: []byte{I32}},
+	}
+	m.Data = map[uint32]string{guestAnswer: "kept"}
+	return m.Encode()
+}
+
 // ofAnotherABI is a plugin that speaks a version of the ABI to come.
 func ofAnotherABI() []byte {
 	return Module{MinPages: 1, Funcs: []Func{{Export: abi.MarkerPrefix + "v2"}}}.Encode()

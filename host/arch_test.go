@@ -34,6 +34,8 @@ var rooms = map[string][]string{
 	"host/config":               {"host", "host/plugin/signature"},
 	"host/credential":           {"host"},
 	"host/edge":                 {"host"},
+	"host/kv":                   {"host", "host/cache"},
+	"host/kv/kvtest":            {"host"},
 	"host/login":                {"host"},
 	"host/plugin":               {"host", "abi"},
 	"host/plugin/author":        {"host/plugin", "host/plugin/cases", "host/plugin/signature"},
@@ -45,7 +47,7 @@ var rooms = map[string][]string{
 	"host/session":              {"host", "host/cache"},
 	"host/token":                {"host"},
 	"host/daemon": {"abi", "host", "host/admin", "host/audit", "host/cache", "host/cache/file", "host/cache/etcd", "host/cache/memory", "host/cache/near", "host/cache/redis",
-		"host/config", "host/credential", "host/edge", "host/login", "host/plugin", "host/plugin/replay", "host/plugin/rollout", "host/session", "host/token"},
+		"host/config", "host/credential", "host/edge", "host/kv", "host/login", "host/plugin", "host/plugin/replay", "host/plugin/rollout", "host/session", "host/token"},
 	"host/cache/redis/redistest":   {},
 	"cmd/authhost/internal/source": {},
 }

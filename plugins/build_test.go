@@ -59,7 +59,7 @@ func TestPluginsBuild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hooks := map[string]string{"cookie-fallback": "on_credential", "rbac-gitops": "on_authorize"}
+	hooks := map[string]string{"cookie-fallback": "on_credential", "rate-limit": "on_authorize", "rbac-gitops": "on_authorize"}
 	built := func(name string) string { return filepath.Join(dir, "plugins", name, name+".wasm") }
 	for name := range hooks {
 		os.Remove(built(name)) // one that was built before

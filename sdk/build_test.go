@@ -26,6 +26,13 @@ func TestBuiltPluginDeclaresWhatItImports(t *testing.T) {
 	imports := map[string]string{
 		"authhost.get": "func (i32 i32 i32 i32 i32 i32) -> (i32)",
 		"authhost.log": "func (i32 i32 i32) -> ()",
+
+		"authhost.metric":      "func (i32 i32 i64) -> ()",
+		"authhost.session_get": "func (i32 i32 i32 i32) -> (i32)",
+		"authhost.session_set": "func (i32 i32 i32 i32 i32 i32) -> (i32)",
+		"authhost.kv_get":      "func (i32 i32 i32 i32) -> (i32)",
+		"authhost.kv_set":      "func (i32 i32 i32 i32 i32 i32 i64) -> (i32)",
+		"authhost.kv_add":      "func (i32 i32 i64 i64 i32) -> (i32)",
 	}
 	// What section 8 of abi/SPEC.md lists.
 	inert := []string{
@@ -37,8 +44,9 @@ func TestBuiltPluginDeclaresWhatItImports(t *testing.T) {
 		hooks, imports []string
 		size           int64
 	}{
-		"gate":  {[]string{"on_authorize"}, []string{"authhost.get"}, 2 << 20},
-		"every": {[]string{"on_authorize", "on_credential", "configure"}, []string{"authhost.get", "authhost.log"}, 2 << 20},
+		"gate":   {[]string{"on_authorize"}, []string{"authhost.get"}, 2 << 20},
+		"every":  {[]string{"on_authorize", "on_credential", "configure"}, []string{"authhost.get", "authhost.log"}, 2 << 20},
+		"keeper": {[]string{"on_authorize"}, []string{"authhost.get", "authhost.metric", "authhost.session_get", "authhost.session_set", "authhost.kv_get", "authhost.kv_set", "authhost.kv_add"}, 2 << 20},
 	} {
 		t.Run(plugin, func(t *testing.T) {
 			t.Parallel()

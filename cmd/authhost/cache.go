@@ -110,7 +110,8 @@ func checkCache(ctx context.Context, o daemon.Options, p *problems) error {
 	if p.json {
 		err = writeJSON(p.w, t)
 	} else {
-		_, err = fmt.Fprintf(p.w, "%d users, %d sessions that count, %d to be swept, %d revoked tokens: %d problems\n", t.Users, t.Sessions, t.Ended, t.Revocations, t.Problems)
+		_, err = fmt.Fprintf(p.w, "%d users, %d sessions that count, %d to be swept, %d revoked tokens, %d keys of plugins: %d problems\n",
+			t.Users, t.Sessions, t.Ended, t.Revocations, t.PluginKeys, t.Problems)
 	}
 	return errors.Join(err, p.outcome("problems found"))
 }
@@ -141,6 +142,7 @@ func cacheStats(ctx context.Context, o daemon.Options, p *problems) error {
 			{"sessions with attributes", int64(t.Attributes)}, {"bytes of attributes", int64(t.AttributeBytes)},
 			{"revoked tokens", int64(t.Revocations)}, {"records of a later version", int64(t.Others)},
 			{"entries of due-lists", int64(t.Due)}, {"overdue entries", int64(t.Overdue)},
+			{"keys of plugins", int64(t.PluginKeys)}, {"keys of plugins that have ended", int64(t.PluginEnded)}, {"bytes of plugins", t.PluginBytes},
 			{"bytes", t.Bytes}, {"bytes per session", stats.PerSession}, {"problems", int64(t.Problems)},
 		} {
 			rows = append(rows, row.kind+"\t"+strconv.FormatInt(row.number, 10))
@@ -161,8 +163,8 @@ func copyCache(ctx context.Context, from, to daemon.Options, p *problems) error 
 	if p.json {
 		err = writeJSON(p.w, c)
 	} else {
-		_, err = fmt.Fprintf(p.w, "%d users with %d sessions: %d copied, %d copied anew, %d removed, %d left as they were, %d refused\n",
-			c.Users, c.Sessions, c.New, c.Renewed, c.Removed, c.Same, c.Refused)
+		_, err = fmt.Fprintf(p.w, "%d users with %d sessions: %d copied, %d copied anew, %d removed, %d left as they were, %d refused; %d slots of plugins are left out\n",
+			c.Users, c.Sessions, c.New, c.Renewed, c.Removed, c.Same, c.Refused, c.Others)
 	}
 	return errors.Join(err, p.outcome("refused"))
 }

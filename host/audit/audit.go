@@ -81,6 +81,21 @@ func (a *Audit) PluginBreaker(plugin, hook string, open bool) {
 	}
 }
 
+// PluginMetric adds to a counter of a plugin's own, which begins to be there.
+func (a *Audit) PluginMetric(plugin, name string, delta int64) {
+	if a.metrics != nil {
+		(*a.metrics.counted.get(pluginMetric{plugin, name})).Add(float64(delta))
+	}
+}
+
+// PluginState records an operation on what is kept for a plugin: state kv or
+// session, op and result of few fixed words.
+func (a *Audit) PluginState(plugin, state, op, result string) {
+	if a.metrics != nil {
+		(*a.metrics.state.get(pluginState{plugin, state, op, result})).Inc()
+	}
+}
+
 // Near counts what becomes of reads through the near-cache. The zero Near
 // counts nothing.
 type Near struct{ hit, miss, invalidated, emptied prometheus.Counter }

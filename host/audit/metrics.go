@@ -44,6 +44,9 @@ type metrics struct {
 	generation *prometheus.GaugeVec
 
 	near Near
+
+	counted children[pluginMetric, prometheus.Counter]
+	state   children[pluginState, prometheus.Counter]
 }
 
 type (
@@ -56,6 +59,8 @@ type (
 		duration prometheus.Observer
 	}
 	pluginKey    struct{ plugin, hook string }
+	pluginMetric struct{ plugin, name string }
+	pluginState  struct{ plugin, state, op, result string }
 	pluginSeries struct {
 		errors   prometheus.Counter
 		duration prometheus.Observer
@@ -112,6 +117,17 @@ func newMetrics(o Options) *metrics {
 	pluginOpen := gauge("authhost_plugin_breaker_open", "Versions of a plugin of which the hook is not asked, for it failed whoever asked; else 0.", "plugin", "hook")
 	m.plugins.make = func(k pluginKey) *pluginSeries {
 		return &pluginSeries{pluginErrors.WithLabelValues(k.plugin, k.hook), pluginCalls.WithLabelValues(k.plugin, k.hook), pluginOpen.WithLabelValues(k.plugin, k.hook)}
+	}
+
+	counted := counter("authhost_plugin_metric_total", "What plugins count, by the names that they give it.", "plugin", "name")
+	m.counted.make = func(k pluginMetric) *prometheus.Counter {
+		c := counted.WithLabelValues(k.plugin, k.name)
+		return &c
+	}
+	state := counter("authhost_plugin_state_operations_total", "What plugins asked of what is kept for them: kv or session.", "plugin", "state", "op", "result")
+	m.state.make = func(k pluginState) *prometheus.Counter {
+		c := state.WithLabelValues(k.plugin, k.state, k.op, k.result)
+		return &c
 	}
 
 	reloads := counter("authhost_reloads_total", "Reloads of the configuration and of plugins.", "target", "result")

@@ -50,14 +50,7 @@ func checkPlugins(r *report, plugins []Plugin) {
 		checkLimits(r, key+".limits", &p.Limits)
 		checkRollout(r, key, p)
 		oneOf(r, key+".isolation", p.Isolation, IsolationNone, IsolationRequest)
-		checkUnbuilt(r, key, p)
-	}
-}
-
-// checkUnbuilt refuses what a plugin's entry may ask for one day.
-func checkUnbuilt(r *report, key string, p *Plugin) {
-	if len(p.Capabilities) > 0 {
-		r.add(key+".capabilities", "no capability is built yet; leave the list empty")
+		checkCapabilities(r, key+".capabilities", &p.Capabilities)
 	}
 }
 

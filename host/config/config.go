@@ -174,17 +174,17 @@ type Roles struct {
 
 // Plugin is one WebAssembly module and what it may do.
 type Plugin struct {
-	Name           string   `koanf:"name"`
-	Module         string   `koanf:"module"`
-	SHA256         string   `koanf:"sha256"` // lower-case hex, or empty
-	Config         JSON     `koanf:"config"`
-	Headers        []string `koanf:"headers"` // canonical
-	Capabilities   []any    `koanf:"capabilities"`
-	Isolation      string   `koanf:"isolation"`
-	MaxChanged     int      `koanf:"max_changed"`
-	PublicKeys     []string `koanf:"public_keys"`
-	AllowDowngrade bool     `koanf:"allow_downgrade"`
-	Limits         Limits   `koanf:"limits"`
+	Name           string       `koanf:"name"`
+	Module         string       `koanf:"module"`
+	SHA256         string       `koanf:"sha256"` // lower-case hex, or empty
+	Config         JSON         `koanf:"config"`
+	Headers        []string     `koanf:"headers"` // canonical
+	Capabilities   Capabilities `koanf:"capabilities"`
+	Isolation      string       `koanf:"isolation"`
+	MaxChanged     int          `koanf:"max_changed"`
+	PublicKeys     []string     `koanf:"public_keys"`
+	AllowDowngrade bool         `koanf:"allow_downgrade"`
+	Limits         Limits       `koanf:"limits"`
 }
 
 // What Plugin.Isolation may be.

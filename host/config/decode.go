@@ -108,6 +108,10 @@ func convert(from, to reflect.Value) (any, error) {
 		return host.ParsePattern(text)
 	case JSON:
 		return JSON(text), nil
+	case Capabilities:
+		if _, none := v.([]any); none { // the default; document has made a mapping of any other
+			return Capabilities{}, nil
+		}
 	case string:
 		if !isText {
 			return nil, refused

@@ -36,7 +36,7 @@ func keysOf(t reflect.Type, prefix string) []string {
 		t = t.Elem()
 	}
 	var keys []string
-	if t.Kind() == reflect.Struct {
+	if t.Kind() == reflect.Struct && t != reflect.TypeFor[config.Capabilities]() { // a list, in the file
 		for f := range t.Fields() {
 			if name := f.Tag.Get("koanf"); name != "" {
 				keys = append(keys, keysOf(f.Type, strings.TrimPrefix(prefix+"."+name, "."))...)

@@ -81,8 +81,8 @@ func (d *document) value(n *yaml.Node, t reflect.Type, key string, depth int) an
 	switch {
 	case t == reflect.TypeFor[JSON]():
 		return d.json(n, key, depth)
-	case t.Kind() == reflect.Interface:
-		return d.free(n, key, depth)
+	case t == reflect.TypeFor[Capabilities]():
+		return d.capabilities(n, key, depth)
 	case isNull(n):
 		d.fail(key, "has no value: leave the key out for its default, or write [], {} or \"\" for nothing")
 	case isGroup(t) && n.Kind == yaml.MappingNode:

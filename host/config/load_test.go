@@ -101,7 +101,7 @@ routes: [{path: /x}]
 	if got := c.Realms[0].Issuers[0]; !reflect.DeepEqual(got, wantIssuer) {
 		t.Errorf("issuer: got %+v", got)
 	}
-	wantPlugin := config.Plugin{Name: "p", Module: "/p.wasm", Config: config.JSON("{}"), Headers: []string{}, Capabilities: []any{},
+	wantPlugin := config.Plugin{Name: "p", Module: "/p.wasm", Config: config.JSON("{}"), Headers: []string{},
 		Isolation: "none", MaxChanged: -1, PublicKeys: []string{}, Limits: config.Limits{Memory: 32 << 20, Time: 50 * time.Millisecond}}
 	if got := c.Plugins[0]; !reflect.DeepEqual(got, wantPlugin) {
 		t.Errorf("plugin: got %+v", got)
@@ -128,7 +128,7 @@ func TestFullExample(t *testing.T) {
 		{Query: "_token", Paths: []host.Pattern{pattern(t, "/events"), pattern(t, "/ws/**")}}, {Cookie: "__Host-authhost"}}
 	plugin := func(name, json string) config.Plugin {
 		return config.Plugin{Name: name, Module: "testdata/plugins/" + name + "/" + name + ".wasm", Config: config.JSON(json),
-			Headers: []string{}, Capabilities: []any{}, Isolation: "none", MaxChanged: -1, PublicKeys: []string{},
+			Headers: []string{}, Isolation: "none", MaxChanged: -1, PublicKeys: []string{},
 			Limits: config.Limits{Memory: 32 << 20, Time: 50 * time.Millisecond}}
 	}
 	want.Plugins = []config.Plugin{
@@ -272,5 +272,17 @@ func TestFileAsAWhole(t *testing.T) {
 	}
 	if _, err := config.Load("testdata", nil); err == nil || err.Error() != "testdata: cannot be read: is a directory" {
 		t.Errorf("folder: %v", err)
+	}
+}
+
+func TestCapabilities(t *testing.T) {
+	c := mustLoad(t, `plugins: [{name: p, module: p.wasm, capabilities: [credentials, &kv {kv: {keys: 7}}]}, {name: q, module: q.wasm, capabilities: [*kv, session]}]`)
+	for i, want := range []config.Capabilities{
+		{Credentials: true, KV: &config.KV{Keys: 7}},
+		{Session: true, KV: &config.KV{Keys: 7}},
+	} {
+		if got := c.Plugins[i].Capabilities; !reflect.DeepEqual(got, want) {
+			t.Errorf("plugin %d: %+v, want %+v", i, got, want)
+		}
 	}
 }

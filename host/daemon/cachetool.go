@@ -10,11 +10,17 @@ import (
 	"time"
 
 	"github.com/authhost/authhost/host/config"
+	"github.com/authhost/authhost/host/kv"
 	"github.com/authhost/authhost/host/session"
 )
 
 // Tally is what a cache was found to hold.
-type Tally = session.Tally
+type Tally struct {
+	session.Tally
+	PluginKeys  int   `json:"plugin_keys"`       // that live
+	PluginEnded int   `json:"plugin_keys_ended"` // by their deadlines, and still kept
+	PluginBytes int64 `json:"plugin_bytes"`      // keys, their count, names and values
+}
 
 // SurveyCache examines everything that the configured cache holds, without
 // serving, and tells wrong of what cannot be read. See session.Survey.
@@ -23,12 +29,16 @@ func SurveyCache(ctx context.Context, o Options, wrong func(key string, err erro
 	if err != nil {
 		return t, err
 	}
-	t, err = session.Survey(ctx, s.Driver, time.Now, wrong)
+	var plugins kv.Survey
+	t.Tally, err = session.Survey(ctx, s.Driver, &plugins, time.Now, wrong)
+	kept := plugins.Tally()
+	t.PluginKeys, t.PluginEnded, t.PluginBytes = kept.Keys, kept.Ended, kept.Bytes
 	return t, errors.Join(err, s.Close())
 }
 
 // CopyCache copies what the cache of one configuration holds to that of
-// another, and tells refused of whom it left out. See session.Copy.
+// another, and tells refused of whom it left out. What plugins keep stays where
+// it is. See session.Copy.
 func CopyCache(ctx context.Context, from, to Options, refused func(userID string, err error)) (c session.Copied, err error) {
 	source, name, err := openCache(from)
 	if err != nil {
@@ -41,7 +51,7 @@ func CopyCache(ctx context.Context, from, to Options, refused func(userID string
 	if name == same {
 		err = errors.New("source and target are the same cache")
 	} else {
-		c, err = session.Copy(ctx, session.CopyOptions{From: source, To: target, Source: name, Now: time.Now, Refused: refused})
+		c, err = session.Copy(ctx, session.CopyOptions{From: source, To: target, Source: name, Now: time.Now, Others: kv.Owns, Refused: refused})
 	}
 	return c, errors.Join(err, source.Close(), target.Close())
 }

@@ -66,6 +66,8 @@ type Daemon struct {
 	retired  chan retirement
 	stopped  chan struct{} // closed when reloads are answered no more
 
+	looking bool // plugins change nothing of what they keep
+
 	// Of the goroutine that builds assemblies: Open, then keepCurrent.
 	watcher watcher
 	current *assembly
@@ -77,7 +79,10 @@ type Daemon struct {
 
 // Open reads the configuration and loads everything that it names, but
 // listens nowhere yet. Whoever does not call Run then calls Close.
-func Open(ctx context.Context, o Options) (*Daemon, error) {
+func Open(ctx context.Context, o Options) (*Daemon, error) { return openTo(ctx, o, false) }
+
+// openTo is Open; looking: plugins change nothing of what they keep.
+func openTo(ctx context.Context, o Options, looking bool) (*Daemon, error) {
 	lines, log := audit.NewSpool(o.Log), slog.New(slog.DiscardHandler)
 	var requests io.Writer
 	if o.Log != nil {
@@ -90,6 +95,7 @@ func Open(ctx context.Context, o Options) (*Daemon, error) {
 		retired: make(chan retirement, 16),
 		stopped: make(chan struct{}),
 		watcher: watcher{now: time.Now},
+		looking: looking,
 	}
 	if d.open == nil {
 		d.open = func(addr string) (net.Listener, error) { return net.Listen("tcp", addr) }

@@ -21,11 +21,11 @@ type Question struct {
 }
 
 // Explain decides one request as a running host would, by the same files and
-// the same cache, and writes each step to w; the last line is
-// "decision: STATUS REASON". An error means that nothing was decided because
+// the same cache, in which plugins change nothing, and writes each step to w;
+// the last line is "decision: STATUS REASON". An error means that nothing was decided because
 // the configuration cannot be used.
 func Explain(ctx context.Context, o Options, q Question, w io.Writer) error {
-	d, err := Open(ctx, o)
+	d, err := openTo(ctx, o, true)
 	if err != nil {
 		return err
 	}

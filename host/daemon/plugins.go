@@ -28,9 +28,18 @@ func specOf(e config.Plugin) rollout.Spec {
 	return rollout.Spec{
 		Name: e.Name, Module: e.Module, SHA256: e.SHA256, PublicKeys: e.PublicKeys, Config: e.Config, Headers: e.Headers,
 		Limits:   plugin.Limits{Memory: int64(e.Limits.Memory), Time: e.Limits.Time, Instances: e.Limits.Instances},
+		Grants:   grantsOf(e.Capabilities),
 		Isolated: e.Isolation == config.IsolationRequest,
 		Gates:    rollout.Gates{AllowDowngrade: e.AllowDowngrade, MaxChanged: e.MaxChanged},
 	}
+}
+
+func grantsOf(c config.Capabilities) rollout.Grants {
+	g := rollout.Grants{Session: c.Session, Credentials: c.Credentials}
+	if c.KV != nil {
+		g.Keys = c.KV.Keys
+	}
+	return g
 }
 
 // loadPlugins makes the plugins of a configuration, each from what runs. One
@@ -43,7 +52,7 @@ func (d *Daemon) loadPlugins(ctx context.Context, c *config.Config, running map[
 	for i, entry := range c.Plugins {
 		p := plugged{Rollout: running[entry.Name].Rollout}
 		if p.Rollout == nil {
-			p.Rollout = rollout.New(entry.Name, rollout.Options{Cache: d.compiled, Logger: d.log, Metrics: d.audit, Now: d.now})
+			p.Rollout = rollout.New(entry.Name, rollout.Options{Cache: d.compiled, Logger: d.log, Metrics: d.audit, Counts: d.audit, Now: d.now, KV: d.openKV, Sessions: d.attributes()})
 		}
 		var err error
 		if p.Candidate, err = p.Try(ctx, specOf(entry), files.read, false); err != nil {

@@ -108,3 +108,10 @@ func (c counted) Change(ctx context.Context, slot string, change cache.Change) (
 	c.audit.CacheOp("change", time.Since(start), err)
 	return ok, err
 }
+
+func (c counted) Add(ctx context.Context, slot, field string, delta int64, expires time.Time) (int64, error) {
+	start := time.Now()
+	n, err := c.Driver.Add(ctx, slot, field, delta, expires)
+	c.audit.CacheOp("add", time.Since(start), err)
+	return n, err
+}

@@ -178,7 +178,8 @@ func (b *breaker) state(hook abi.Hook) Breaker {
 // tripped counts a failed call in its breaker.
 func (p *Plugin) tripped(hook abi.Hook, trial bool, c *host.Call, cause error) {
 	b := &p.breakers[hook]
-	if _, ok := errors.AsType[*notAsked](cause); ok || errors.Is(cause, errKilled) {
+	_, elsewhere := errors.AsType[*away](cause)
+	if _, ok := errors.AsType[*notAsked](cause); ok || elsewhere || errors.Is(cause, errKilled) {
 		b.undecided(trial)
 		return
 	}

@@ -54,8 +54,6 @@ var (
 	nothing    = signature{}
 	bufferType = signature{nil, []api.ValueType{i64}}
 	hookType   = signature{[]api.ValueType{i32}, []api.ValueType{i64}}
-	getType    = signature{[]api.ValueType{i32, i32, i32, i32, i32, i32}, []api.ValueType{i32}}
-	logType    = signature{[]api.ValueType{i32, i32, i32}, nil}
 	refillType = signature{[]api.ValueType{i64}, []api.ValueType{i64}}
 )
 
@@ -64,12 +62,12 @@ var hooks = []abi.Hook{abi.Configure, abi.OnCredential, abi.OnAuthorize}
 
 // check judges a compiled module by what it imports and exports, before
 // anything of it runs, and returns the hooks that it has.
-func check(m wazero.CompiledModule) ([]abi.Hook, error) {
+func check(m wazero.CompiledModule, o *Options) ([]abi.Hook, error) {
 	exports := m.ExportedFunctions()
 	if err := checkMarker(exports); err != nil {
 		return nil, err
 	}
-	if err := checkImports(m); err != nil {
+	if err := checkImports(m, o); err != nil {
 		return nil, err
 	}
 	if _, ok := m.ExportedMemories()[memoryExport]; !ok {
@@ -96,28 +94,25 @@ func checkMarker(exports map[string]api.FunctionDefinition) error {
 	return fmt.Errorf("export %q is missing: this is not a plugin of authhost", abi.Marker)
 }
 
-func checkImports(m wazero.CompiledModule) error {
+func checkImports(m wazero.CompiledModule, o *Options) error {
 	for _, def := range m.ImportedMemories() {
 		module, name, _ := def.Import()
 		return fmt.Errorf("import %s.%s: a memory cannot be imported", module, name)
 	}
 	for _, def := range m.ImportedFunctions() {
 		module, name, _ := def.Import()
-		var want signature
+		f, known := functions[name]
 		switch {
 		case module == meterModule: // added, see meter.go
 			continue
 		case module == wasiModule && slices.Contains(wasiFunctions, name):
 			continue // the engine compares its signature before anything runs
-		case module == abi.ImportModule && name == abi.ImportGet:
-			want = getType
-		case module == abi.ImportModule && name == abi.ImportLog:
-			want = logType
-		default:
+		case module != abi.ImportModule || !known:
 			return fmt.Errorf("import %s.%s is not granted", module, name)
-		}
-		if !want.of(def) {
-			return fmt.Errorf("import %s.%s has the type %s, want %s", module, name, signature{def.ParamTypes(), def.ResultTypes()}, want)
+		case !f.grant.in(o):
+			return fmt.Errorf("import %s.%s needs the capability %s, which the plugin is not granted", module, name, f.grant)
+		case !f.of(def):
+			return fmt.Errorf("import %s.%s has the type %s, want %s", module, name, signature{def.ParamTypes(), def.ResultTypes()}, f.signature)
 		}
 	}
 	return nil

@@ -52,6 +52,8 @@ func trap(where string, err error) *Crash {
 	c := &Crash{Where: where}
 	if f, ok := errors.AsType[fault](err); ok {
 		c.Cause = f
+	} else if a, ok := errors.AsType[*away](err); ok {
+		c.Cause = a
 	} else {
 		first, _, _ := strings.Cut(strings.TrimPrefix(text, "wasm error: "), "\n")
 		c.Cause = errors.New(clip(first, maxCause))

@@ -79,7 +79,7 @@ func FuzzGet(f *testing.F) {
 		key, value, _ := strings.Cut(line, ":")
 		h := http.Header{"Cookie": {cookies}, "Authorization": {"Bearer " + secret}}
 		h.Add(key, value)
-		i := &instance{hook: abi.OnAuthorize, call: &host.Call{
+		i := &instance{plugin: &Plugin{}, hook: abi.OnAuthorize, call: &host.Call{
 			Request: &host.Request{Method: "GET", Path: "/", RawPath: "/", Header: h}, Query: strings.ReplaceAll(query, secret, ""),
 			Identity: &host.Identity{UserID: "usr_x", Claims: map[string]any{"a": []any{"b", map[string]any{"/": 1.5}}}},
 			Found: []host.Credential{

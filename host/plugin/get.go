@@ -37,17 +37,28 @@ func (i *instance) lookup(kind abi.Kind, name string, index uint32) ([]byte, boo
 	}
 	var s string
 	var ok bool
+	shown := i.plugin.opts.Credentials
 	switch kind {
 	case abi.GetHeader:
-		s, ok = header(c, name, index)
+		if ok = shown || !c.Hides(host.FromHeader, name); ok {
+			s, ok = header(c, name, index)
+		}
 	case abi.GetCookie:
 		for _, line := range c.Request.Header["Cookie"] {
 			i.tank.charge(scanCost * len(line))
 		}
-		s, ok = cookie(c, name, index)
+		if ok = shown || !c.Hides(host.FromCookie, name); ok {
+			s, ok = cookie(c, name, index)
+		}
 	case abi.GetQuery:
-		i.tank.charge(scanCost * len(c.Query))
-		s, ok = query(c, name, index)
+		raw := c.Query
+		if shown {
+			raw = c.Request.RawQuery
+		}
+		i.tank.charge(scanCost * len(raw))
+		if ok = shown || !c.Hides(host.FromQuery, name); ok {
+			s, ok = query(raw, name, index)
+		}
 	case abi.GetClaim:
 		if c.Identity == nil || index > 0 {
 			return nil, false
@@ -56,7 +67,7 @@ func (i *instance) lookup(kind abi.Kind, name string, index uint32) ([]byte, boo
 		i.tank.charge(encodeCost * len(v))
 		return v, ok
 	}
-	if !ok || c.Secret(s) {
+	if !ok || !shown && c.Secret(s) {
 		return nil, false
 	}
 	i.scratch = append(i.scratch[:0], s...)
@@ -64,11 +75,7 @@ func (i *instance) lookup(kind abi.Kind, name string, index uint32) ([]byte, boo
 }
 
 func header(c *host.Call, name string, index uint32) (string, bool) {
-	name = textproto.CanonicalMIMEHeaderKey(name)
-	if c.Hides(host.FromHeader, name) {
-		return "", false
-	}
-	values := c.Request.Header[name]
+	values := c.Request.Header[textproto.CanonicalMIMEHeaderKey(name)]
 	if uint64(index) >= uint64(len(values)) {
 		return "", false
 	}
@@ -78,9 +85,6 @@ func header(c *host.Call, name string, index uint32) (string, bool) {
 // cookie reads the Cookie headers as RFC 6265, section 4.2.1, writes them;
 // quotes around a value are part of it.
 func cookie(c *host.Call, name string, index uint32) (string, bool) {
-	if c.Hides(host.FromCookie, name) {
-		return "", false
-	}
 	for _, line := range c.Request.Header["Cookie"] {
 		for pair := range strings.SplitSeq(line, ";") {
 			key, value, _ := strings.Cut(pair, "=")
@@ -96,13 +100,10 @@ func cookie(c *host.Call, name string, index uint32) (string, bool) {
 	return "", false
 }
 
-// query reads a parameter of the query, from which credentials were struck
-// out. A pair with a broken escape is passed over.
-func query(c *host.Call, name string, index uint32) (string, bool) {
-	if c.Hides(host.FromQuery, name) {
-		return "", false
-	}
-	for pair := range strings.SplitSeq(c.Query, "&") {
+// query reads a parameter of a query. A pair with a broken escape is passed
+// over.
+func query(raw, name string, index uint32) (string, bool) {
+	for pair := range strings.SplitSeq(raw, "&") {
 		key, value, _ := strings.Cut(pair, "=")
 		if pair == "" {
 			continue

@@ -266,3 +266,15 @@ func (c *counts) PluginBreaker(plugin, hook string, open bool) {
 		c.open[plugin+" "+hook]--
 	}
 }
+
+func (c *counts) PluginMetric(plugin, name string, delta int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls[plugin+" metric "+name] += int(delta)
+}
+
+func (c *counts) PluginState(plugin, state, op, result string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls[plugin+" "+state+" "+op+" "+result]++
+}

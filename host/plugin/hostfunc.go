@@ -23,6 +23,51 @@ type fault string
 
 func (f fault) Error() string { return string(f) }
 
+// grant is the capability that a host function needs.
+type grant string
+
+const (
+	free         grant = ""
+	grantKV      grant = "kv"
+	grantSession grant = "session"
+)
+
+// in says whether a plugin has it.
+func (g grant) in(o *Options) bool {
+	switch g {
+	case grantKV:
+		return o.KV != nil
+	case grantSession:
+		return o.Sessions != nil
+	}
+	return true
+}
+
+// function is one function of module authhost.
+type function struct {
+	grant grant
+	call  api.GoModuleFunc
+	signature
+}
+
+func takes(params ...api.ValueType) signature { return signature{params: params} }
+
+func (s signature) returns(results ...api.ValueType) signature {
+	s.results = results
+	return s
+}
+
+var functions = map[string]function{
+	abi.ImportGet:        {free, get, takes(i32, i32, i32, i32, i32, i32).returns(i32)},
+	abi.ImportLog:        {free, log, takes(i32, i32, i32)},
+	abi.ImportMetric:     {free, metric, takes(i32, i32, i64)},
+	abi.ImportSessionGet: {grantSession, sessionGet, takes(i32, i32, i32, i32).returns(i32)},
+	abi.ImportSessionSet: {grantSession, sessionSet, takes(i32, i32, i32, i32, i32, i32).returns(i32)},
+	abi.ImportKVGet:      {grantKV, kvGet, takes(i32, i32, i32, i32).returns(i32)},
+	abi.ImportKVSet:      {grantKV, kvSet, takes(i32, i32, i32, i32, i32, i32, i64).returns(i32)},
+	abi.ImportKVAdd:      {grantKV, kvAdd, takes(i32, i32, i64, i64, i32).returns(i32)},
+}
+
 // exportHostFunctions puts module authhost, and what metered guests import,
 // into a runtime. The functions find their instance in the context, so that
 // they hold no state of their own.
@@ -30,10 +75,11 @@ func exportHostFunctions(ctx context.Context, rt wazero.Runtime) error {
 	if err := exportRefill(ctx, rt); err != nil {
 		return err
 	}
-	_, err := rt.NewHostModuleBuilder(abi.ImportModule).
-		NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(get), getType.params, getType.results).Export(abi.ImportGet).
-		NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(log), logType.params, logType.results).Export(abi.ImportLog).
-		Instantiate(ctx)
+	b := rt.NewHostModuleBuilder(abi.ImportModule)
+	for name, f := range functions {
+		b.NewFunctionBuilder().WithGoModuleFunction(f.call, f.params, f.results).Export(name)
+	}
+	_, err := b.Instantiate(ctx)
 	return err
 }
 

@@ -41,10 +41,12 @@ type instance struct {
 	calls   int           // that were answered
 	high    uint32        // size of the memory past which it is replaced
 
-	hook    abi.Hook   // being asked, else 0
-	call    *host.Call // being asked about, else nil
-	entries int        // calls of host functions, in this call
-	wall    time.Time  // the guest's clocks stand still within a call
+	hook    abi.Hook          // being asked, else 0
+	call    *host.Call        // being asked about, else nil
+	entries int               // calls of host functions, in this call
+	waited  time.Duration     // for the cache, in this call
+	session map[string]string // attributes that were read in this call; nil: none were
+	wall    time.Time         // the guest's clocks stand still within a call
 	nano    int64
 	scratch []byte
 	answers abi.AnswerParser
@@ -174,6 +176,7 @@ func (i *instance) ask(hook abi.Hook, c *host.Call) (a abi.Answer, err error) {
 // exchange writes the frame, runs the hook and copies its answer out.
 func (i *instance) exchange(hook abi.Hook, c *host.Call) (abi.Answer, error) {
 	i.hook, i.call, i.entries, i.wholeValid = hook, c, 0, false
+	i.waited, i.session = 0, nil
 	defer i.leave()
 	// A view, to be taken anew for each use: memory may have grown.
 	view, ok := i.memory.Read(i.buffer, i.length)
@@ -214,7 +217,7 @@ func (i *instance) reusable() bool {
 
 // leave forgets the call. Room for a frame of usual size is kept.
 func (i *instance) leave() {
-	i.hook, i.call = 0, nil
+	i.hook, i.call, i.session = 0, nil, nil
 	for n := range i.printed {
 		i.printed[n].flush()
 	}

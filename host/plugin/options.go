@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"io"
@@ -49,6 +50,41 @@ type Metrics interface {
 	PluginBreaker(plugin, hook string, open bool)
 }
 
+// Counts takes what plugins count, and the operations on what they keep. Its
+// methods are called by many goroutines.
+type Counts interface {
+	// PluginMetric adds to the counter of a plugin that has this name; with 0
+	// the counter begins to be there.
+	PluginMetric(plugin, name string, delta int64)
+	// PluginState is called for each operation on state, kv or session, with
+	// op get, set or add and its result: ok, absent, other, full or failed.
+	PluginState(plugin, state, op, result string)
+}
+
+// KV is one plugin's keys. Its methods are called by many goroutines. An error
+// that is a *host.Error of kind Refused says that a key more would be too many;
+// any other that it is not known what came of the call.
+type KV interface {
+	// Get returns the value of a key, and whether it is there.
+	Get(ctx context.Context, key string) (value []byte, ok bool, err error)
+	// Set makes next the value of a key for ttl, or deletes it where next is
+	// nil, if its value is old, nil for absent, or whatever it is with force.
+	Set(ctx context.Context, key string, old, next []byte, force bool, ttl time.Duration) (done bool, err error)
+	// Add adds to a number, made with ttl where it is absent; false if the value
+	// is no number or the sum too large.
+	Add(ctx context.Context, key string, delta int64, ttl time.Duration) (sum int64, ok bool, err error)
+}
+
+// Sessions is what sessions were told to remember, in every realm. An error
+// that is a *host.Error of kind NotFound says that the session does not live,
+// of kind Refused that its attributes would be too many or too large.
+type Sessions interface {
+	Attributes(ctx context.Context, realm, userID, sessionID string) (map[string]string, error)
+	// ChangeAttributes has change alter them in place, as often as others alter
+	// them meanwhile, and returns its error.
+	ChangeAttributes(ctx context.Context, realm, userID, sessionID string, change func(map[string]string) error) error
+}
+
 // Engine is what runs a plugin's code.
 type Engine uint8
 
@@ -83,9 +119,15 @@ type Options struct {
 	// with; an instance of which that cannot be restored is replaced.
 	Isolated bool
 
+	// What the plugin is granted.
+	KV          KV       // its own keys; nil: not granted
+	Sessions    Sessions // attributes of the session in use; nil: not granted
+	Credentials bool     // get shows the values of credentials
+
 	Cache   *Cache           // nil: compiled code is kept in memory and not shared
 	Logger  *slog.Logger     // nil: nothing is logged
 	Metrics Metrics          // nil: nothing is counted
+	Counts  Counts           // nil: what the plugin counts goes nowhere
 	Now     func() time.Time // nil: time.Now
 	Rand    io.Reader        // what guests draw random bytes from; nil: crypto/rand
 	// Step, when set, is told by Load each step as it begins, by the names of

@@ -25,6 +25,7 @@ type Plugin struct {
 	epoch    time.Time
 	lines    limiter // what the guest says
 	failures limiter // what is said of it
+	counters counters
 
 	globals  int    // of the module, that an image holds
 	image    *image // what calls begin with; nil: what the one before left
@@ -140,7 +141,7 @@ func (p *Plugin) open(caller context.Context, module []byte) (step string, err e
 		return "compile", err
 	}
 	p.opts.Step("check")
-	if p.hooks, err = check(p.compiled); err != nil {
+	if p.hooks, err = check(p.compiled, &p.opts); err != nil {
 		return "check", err
 	}
 	p.opts.Step("start")

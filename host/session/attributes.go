@@ -8,11 +8,10 @@ import (
 	"github.com/authhost/authhost/host/cache"
 )
 
-// How much a session can be told to remember: so many attributes, of so many
-// bytes in all, names and values together.
+// The bounds on what a session can be told to remember.
 const (
-	MaxAttributes     = 64
-	MaxAttributeBytes = 4 << 10
+	MaxAttributes     = host.MaxAttributes
+	MaxAttributeBytes = host.MaxAttributeBytes
 )
 
 // Attributes returns what a live session was told to remember; an empty map if
@@ -46,7 +45,7 @@ func (s *Store) ChangeAttributes(ctx context.Context, userID, sessionID string, 
 		if err := change(attributes); err != nil {
 			return false, err
 		}
-		if err := checkAttributes(attributes); err != nil {
+		if err := host.CheckAttributes(attributes); err != nil {
 			return false, err
 		}
 		name := attributeField + sessionID
@@ -87,17 +86,3 @@ func (s *Store) attributes(ctx context.Context, userID, sessionID string) (recor
 }
 
 func noSession() error { return &host.Error{Kind: host.NotFound, Public: "no such session"} }
-
-func checkAttributes(attributes map[string]string) error {
-	size := 0
-	for name, value := range attributes {
-		if name == "" {
-			return &host.Error{Kind: host.Refused, Public: "an attribute needs a name"}
-		}
-		size += len(name) + len(value)
-	}
-	if len(attributes) > MaxAttributes || size > MaxAttributeBytes {
-		return host.Errorf(host.Refused, "attribute_limit", "%d attributes of %d bytes, at most %d of %d", len(attributes), size, MaxAttributes, MaxAttributeBytes)
-	}
-	return nil
-}

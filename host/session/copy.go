@@ -11,13 +11,15 @@ import (
 	"github.com/authhost/authhost/host/cache"
 )
 
-// CopyOptions says what to copy where. All must be set.
+// CopyOptions says what to copy where. All must be set but Others.
 type CopyOptions struct {
 	From, To cache.Driver
 	// Source names From, the same each time: what was copied from elsewhere is
 	// left alone.
 	Source string
 	Now    func() time.Time
+	// Others says of a slot that it is no user's: it is left out. nil: all are.
+	Others func(slot string) bool
 	// Refused is told of each user who was not copied and why, with an empty id
 	// where only the error says who; never twice at a time.
 	Refused func(userID string, err error)
@@ -31,6 +33,7 @@ type Copied struct {
 	Renewed  int `json:"renewed"`  // written again, for the source had changed since
 	Removed  int `json:"removed"`  // taken out of the target, for the source has nothing of them any more
 	Same     int `json:"same"`     // left as they were
+	Others   int `json:"others"`   // slots that are no user's, left out
 	Refused  int `json:"refused"`  // users and pages of users that were not copied
 }
 
@@ -54,6 +57,10 @@ func Copy(ctx context.Context, o CopyOptions) (Copied, error) {
 	source := sha256.Sum256([]byte(o.Source))
 	c.source = source[:8]
 	err := walk(ctx, o.From, c.refuse, func(userID string) error {
+		if o.Others != nil && o.Others(userID) {
+			c.leaveOut()
+			return nil
+		}
 		s, err := c.settle(ctx, userID)
 		if err != nil {
 			return tell(ctx, c.refuse, userID, err, o.From, o.To)
@@ -68,6 +75,9 @@ func Copy(ctx context.Context, o CopyOptions) (Copied, error) {
 		return c.copied, err
 	}
 	err = walk(ctx, o.To, c.refuse, func(userID string) error {
+		if o.Others != nil && o.Others(userID) {
+			return nil
+		}
 		if err := c.again(ctx, userID); err != nil {
 			return tell(ctx, c.refuse, userID, err, o.From, o.To)
 		}
@@ -109,6 +119,12 @@ func (c *copier) refuse(userID string, err error) {
 	defer c.mu.Unlock()
 	c.copied.Refused++
 	c.o.Refused(userID, err)
+}
+
+func (c *copier) leaveOut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.copied.Others++
 }
 
 func (c *copier) count(s settled) {

@@ -46,13 +46,21 @@ func (t *Tally) add(x Examination) {
 	}
 }
 
-// Survey examines every slot of a cache, page by page, while others use it. It
-// changes nothing. wrong is told of each slot that cannot be read or holds a
+// Others examine what a cache holds beside users' slots. Examine may be called
+// by many goroutines at once; its error names what cannot be read.
+type Others interface {
+	Owns(slot string) bool
+	Examine(slot string, all map[string][]byte) error
+}
+
+// Survey examines every slot of a cache, page by page, while others use it: that
+// of a user itself, what is not by others, if they are not nil. It changes
+// nothing. wrong is told of each slot that cannot be read or holds a
 // record that cannot, with an empty key where only the driver's error names it;
 // never twice at a time. The error is that of a cache that does not answer, or
 // of ctx: then not everything was seen. A slot that the driver lists twice is
 // counted twice.
-func Survey(ctx context.Context, d cache.Driver, now func() time.Time, wrong func(key string, err error)) (Tally, error) {
+func Survey(ctx context.Context, d cache.Driver, others Others, now func() time.Time, wrong func(key string, err error)) (Tally, error) {
 	var t Tally
 	var mu sync.Mutex
 	report := func(key string, err error) {
@@ -67,6 +75,12 @@ func Survey(ctx context.Context, d cache.Driver, now func() time.Time, wrong fun
 			return tell(ctx, report, key, err, d)
 		}
 		if len(all) == 0 {
+			return nil
+		}
+		if others != nil && others.Owns(key) {
+			if err := others.Examine(key, all); err != nil {
+				report(key, err)
+			}
 			return nil
 		}
 		x, err := Examine(key, all, now())

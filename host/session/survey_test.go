@@ -66,7 +66,7 @@ func TestSurvey(t *testing.T) {
 	}
 	changes := h.spy.changes.Load()
 	var wrong []string
-	tally, err := session.Survey(t.Context(), listing{h.spy, h.memory}, h.clock.Now, func(key string, err error) { wrong = append(wrong, key+": "+err.Error()) })
+	tally, err := session.Survey(t.Context(), listing{h.spy, h.memory}, nil, h.clock.Now, func(key string, err error) { wrong = append(wrong, key+": "+err.Error()) })
 	want := session.Tally{Users: 702, Deactivated: 1, Sessions: 350, Ended: 700, Attributes: 100, AttributeBytes: 500, Others: 1, Due: 703, Overdue: 1, Bytes: bytes, Problems: 3}
 	slices.Sort(wrong)
 	if tally != want || err != nil || len(wrong) != 3 || !strings.HasPrefix(wrong[0], "no user: ") ||
@@ -74,7 +74,7 @@ func TestSurvey(t *testing.T) {
 		t.Errorf("%+v, %v, want %+v; %q", tally, err, want, wrong)
 	}
 	h.spy.failPing, h.spy.failReads = errDown, errDown
-	if _, err := session.Survey(t.Context(), h.spy, h.clock.Now, func(string, error) { t.Error("told") }); !errors.Is(err, errDown) {
+	if _, err := session.Survey(t.Context(), h.spy, nil, h.clock.Now, func(string, error) { t.Error("told") }); !errors.Is(err, errDown) {
 		t.Errorf("a cache that is away: %v", err)
 	}
 	if n := h.spy.changes.Load(); n != changes {
@@ -130,7 +130,7 @@ func TestSurveyAndCopyOfACacheInUse(t *testing.T) {
 		})
 	}
 	for range 5 {
-		if _, err := session.Survey(t.Context(), d, time.Now, refused); err != nil {
+		if _, err := session.Survey(t.Context(), d, nil, time.Now, refused); err != nil {
 			t.Error(err)
 		}
 		if _, err := session.Copy(t.Context(), o); err != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/authhost/authhost/plugins/internal/paths"
 	"github.com/authhost/authhost/plugins/internal/strict"
 )
 
@@ -87,7 +88,7 @@ func (p *policy) parseRule(i int, data []byte, exact bool) (*rule, error) {
 	if need == 0 {
 		return nil, fmt.Errorf("role %.64q is not one of roles", role)
 	}
-	pattern, err := parsePattern(path, exact)
+	pattern, err := paths.Parse(path, exact)
 	if err != nil {
 		return nil, err
 	}

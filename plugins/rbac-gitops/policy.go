@@ -1,6 +1,10 @@
 package main
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/authhost/authhost/plugins/internal/paths"
+)
 
 // policy is a configuration in the form in which requests are judged by it.
 // Nothing changes it once it is made, and judging allocates nothing.
@@ -13,7 +17,7 @@ type policy struct {
 // rule is one rule of the configuration and the answers that it can give.
 type rule struct {
 	methods []string // nil: all
-	pattern pattern
+	pattern paths.Pattern
 	need    int // rank
 	// The answer's reason: the caller's role is high enough, too low, not
 	// known, or there is no caller.
@@ -41,7 +45,7 @@ func newTable(method string, rules []*rule) *table {
 		}
 		t.rules = append(t.rules, r)
 		for n := range t.byLength {
-			if r.pattern.coversLength(n) || n == maxLength {
+			if r.pattern.CoversLength(n) || n == maxLength {
 				t.byLength[n] = append(t.byLength[n], r)
 			}
 		}
@@ -75,7 +79,7 @@ type answer struct {
 // covers the path.
 //
 // In the rules' order, the first that covers the path decides. One that covers
-// it only loosely (see pattern.covers) can deny, but what it would allow is
+// it only loosely (see paths.Pattern.Covers) can deny, but what it would allow is
 // left to the rules after it: a router that reads the path as it stands must
 // find it guarded, too.
 func (p *policy) decide(r request) answer {
@@ -87,9 +91,9 @@ func (p *policy) decide(r request) answer {
 	if path == "" || path[0] != '/' {
 		return answer{deny, "path does not begin with /"}
 	}
-	if isPlain(path) {
+	if paths.IsPlain(path) {
 		for _, rule := range t.byLength[min(len(path), maxLength)] {
-			if rule.pattern.coversPlain(path) {
+			if rule.pattern.CoversPlain(path) {
 				return p.judge(rule, r)
 			}
 		}
@@ -97,11 +101,11 @@ func (p *policy) decide(r request) answer {
 	}
 	for _, rule := range t.rules {
 		// Without a star, what is covered is covered loosely, too.
-		loosely := rule.pattern.covers(path, true)
-		if !loosely && !rule.pattern.starred {
+		loosely := rule.pattern.Covers(path, true)
+		if !loosely && !rule.pattern.Starred {
 			continue
 		}
-		exactly := rule.pattern.covers(path, false)
+		exactly := rule.pattern.Covers(path, false)
 		if !loosely && !exactly {
 			continue
 		}

@@ -240,7 +240,7 @@ func TestKilledRedis(t *testing.T) {
 			}
 			l.check(t)
 		}
-		tally, err := session.Survey(t.Context(), d, time.Now, func(user string, err error) { t.Errorf("%s: %v", user, err) })
+		tally, err := session.Survey(t.Context(), d, nil, time.Now, func(user string, err error) { t.Errorf("%s: %v", user, err) })
 		if err != nil || tally.Users != killLanes || tally.Others > 0 {
 			t.Errorf("the store holds %+v, %v, want %d users", tally, err, killLanes)
 		}

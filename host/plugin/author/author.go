@@ -89,10 +89,12 @@ func (m *Module) cases() (*cases.Set, error) {
 	return m.set, nil
 }
 
-// load loads the module to be asked about, with nothing real in its reach.
-func (m *Module) load(ctx context.Context, o plugin.Options) (*plugin.Plugin, error) {
+// load loads the module to be asked about, with all that it may be granted and
+// nothing real in its reach: what it keeps is in the world.
+func (m *Module) load(ctx context.Context, o plugin.Options, world *cases.World) (*plugin.Plugin, error) {
 	o.Name, o.Module, o.Headers, o.Limits.Instances = m.Name, m.content, m.headers, 1
 	o.Now, o.Rand = cases.Now, cases.Rand()
+	o.KV, o.Sessions, o.Credentials = world, world, true
 	if o.Config == nil {
 		o.Config = m.config
 	}

@@ -36,18 +36,19 @@ func (m *Module) Bench(ctx context.Context) ([]Measure, error) {
 	}
 	var all []Measure
 	for _, g := range set.Groups() {
-		s, err := newSubject(ctx, m, plugin.Options{Config: g.Config})
+		var world cases.World // of both: what a case describes is there when it is measured
+		s, err := newSubject(ctx, m, plugin.Options{Config: g.Config}, &world)
 		if err != nil {
 			return nil, err
 		}
 		// The one that is measured keeps no record.
-		p, err := m.load(ctx, plugin.Options{Config: g.Config})
+		p, err := m.load(ctx, plugin.Options{Config: g.Config}, &world)
 		if err != nil {
 			return nil, err
 		}
 		for _, c := range g.Cases {
 			one := Measure{Name: c.Name, Hook: c.Hook}
-			if r := c.Run(ctx, s); r.Err != nil {
+			if r := c.Run(ctx, s, &world); r.Err != nil {
 				one.Error = r.Err.Error()
 			} else {
 				one.Fuel = s.of(c).fuel

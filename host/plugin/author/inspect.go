@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/authhost/authhost/host/plugin"
+	"github.com/authhost/authhost/host/plugin/cases"
 	"github.com/authhost/authhost/host/plugin/signature"
 )
 
@@ -77,7 +78,7 @@ func (m *Module) Inspect(ctx context.Context) (*Inspection, error) {
 		return nil, err
 	}
 	steps := stepper{}
-	s, err := newSubject(ctx, m, plugin.Options{Config: m.likely(), Step: steps.begin})
+	s, err := newSubject(ctx, m, plugin.Options{Config: m.likely(), Step: steps.begin}, &cases.World{})
 	if err != nil {
 		return nil, err
 	}
@@ -118,13 +119,13 @@ func (m *Module) fuel(ctx context.Context) ([]CaseFuel, error) {
 		return all, nil
 	}
 	for _, g := range m.set.Groups() {
-		s, err := newSubject(ctx, m, plugin.Options{Config: g.Config})
+		s, err := newSubject(ctx, m, plugin.Options{Config: g.Config}, &cases.World{})
 		if err != nil {
 			return nil, err
 		}
 		for _, c := range g.Cases {
 			one := CaseFuel{Name: c.Name, Hook: c.Hook}
-			if r := c.Run(ctx, s); r.Err != nil {
+			if r := c.Run(ctx, s, s.world); r.Err != nil {
 				one.Error = r.Err.Error()
 			}
 			one.Fuel = s.of(c).fuel

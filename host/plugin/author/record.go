@@ -25,6 +25,7 @@ type record struct {
 // that takes the place of one that failed.
 type subject struct {
 	*plugin.Plugin
+	world *cases.World
 
 	mu      sync.Mutex
 	records map[*cases.Case]*record
@@ -33,11 +34,11 @@ type subject struct {
 }
 
 // newSubject loads a module, and returns what it said if it did not load.
-func newSubject(ctx context.Context, m *Module, o plugin.Options) (*subject, error) {
-	s := &subject{records: map[*cases.Case]*record{}, now: &record{}}
+func newSubject(ctx context.Context, m *Module, o plugin.Options, world *cases.World) (*subject, error) {
+	s := &subject{world: world, records: map[*cases.Case]*record{}, now: &record{}}
 	o.Logger, o.Spent = slog.New(s), s.spent
 	var err error
-	if s.Plugin, err = m.load(ctx, o); err != nil {
+	if s.Plugin, err = m.load(ctx, o, world); err != nil {
 		return nil, &notLoaded{err, s.now.said}
 	}
 	return s, nil

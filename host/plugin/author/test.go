@@ -48,12 +48,12 @@ func (m *Module) Test(ctx context.Context) (*Report, error) {
 	}
 	r := &Report{Plugin: m.Name, Began: time.Now()}
 	asked := map[bool][]*subject{} // by engine: interpreted
-	reports := set.Run(ctx, func(ctx context.Context, config []byte, interpreted bool) (cases.Subject, error) {
+	reports := set.Run(ctx, func(ctx context.Context, config []byte, interpreted bool, world *cases.World) (cases.Subject, error) {
 		o := plugin.Options{Config: config}
 		if interpreted {
 			o.Engine = plugin.Interpreter
 		}
-		s, err := newSubject(ctx, m, o)
+		s, err := newSubject(ctx, m, o, world)
 		if err != nil {
 			return nil, err
 		}

@@ -9,6 +9,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,10 +31,16 @@ const (
 	onCredential = "on_credential"
 )
 
+// The bounds on a key and its value.
+const (
+	maxKey      = 256
+	maxKeyValue = 4096
+)
+
 // readCase reads one case; names are the lines of those before it. With
 // problems noted, it is not fit to be run.
 func readCase(v value, names map[string]int) *Case {
-	f := v.fields("name", "hook", "config", "time", "request", "identity", "candidates", "kv", "expect")
+	f := v.fields("name", "hook", "config", "time", "request", "identity", "candidates", "kv", "session", "expect")
 	c := &Case{Name: f["name"].need(), Hook: readHook(f["hook"]), Line: v.line}
 	if first := names[c.Name]; first > 0 {
 		f["name"].fail("%.80q is the name of the case in line %d too", c.Name, first)
@@ -44,19 +51,20 @@ func readCase(v value, names map[string]int) *Case {
 	}
 	c.call.Now = f["time"].time(Now())
 	readRequest(f["request"], &c.call)
-	if f["kv"].there() {
-		f["kv"].fail("is not built yet; leave it out")
-	}
+	c.kv = readKV(f["kv"])
 	switch c.Hook {
 	case onAuthorize:
 		readIdentity(f["identity"], &c.call)
+		c.readSession(f["session"])
 		if f["candidates"].there() {
 			f["candidates"].fail("is for %s alone", onCredential)
 		}
 	case onCredential:
 		readCandidates(f["candidates"], &c.call)
-		if f["identity"].there() {
-			f["identity"].fail("is for %s alone: nobody is known yet when %s is asked", onAuthorize, onCredential)
+		for _, name := range []string{"identity", "session"} {
+			if f[name].there() {
+				f[name].fail("is for %s alone: nobody is known yet when %s is asked", onAuthorize, onCredential)
+			}
 		}
 	}
 	if c.Hook != "" {
@@ -194,6 +202,45 @@ func readIdentity(v value, call *host.Call) {
 		call.Credential = readCredential(credential.fields("source", "name", "kind"))
 	}
 	call.Found = []host.Credential{call.Credential}
+}
+
+// readKV reads the keys that a plugin finds, with text or whole numbers as
+// their values.
+func readKV(v value) map[string][]byte {
+	kv := map[string][]byte{}
+	for _, p := range v.pairs() {
+		if n := len(p.name); n < 1 || n > maxKey {
+			p.value.fail("a key has 1 to %d bytes", maxKey)
+		}
+		text := ""
+		if p.value.there() && p.value.node.ShortTag() == "!!int" {
+			text = strconv.Itoa(*p.value.number())
+		} else {
+			text = p.value.text()
+		}
+		if len(text) > maxKeyValue {
+			p.value.fail("a value has at most %d bytes", maxKeyValue)
+		}
+		kv[p.name] = []byte(text)
+	}
+	return kv
+}
+
+// readSession reads what the session of the request remembers.
+func (c *Case) readSession(v value) {
+	if id := c.call.Identity; id != nil {
+		c.session = id.SessionID
+	}
+	if v.there() && c.session == "" {
+		v.fail("needs identity.session_id: the request came in no session")
+	}
+	c.attributes = map[string]string{}
+	for _, p := range v.pairs() {
+		c.attributes[p.name] = p.value.text()
+	}
+	if err := host.CheckAttributes(c.attributes); err != nil {
+		v.fail("%s", err)
+	}
 }
 
 // readCredential reads what a credential is, which never includes its value:

@@ -58,6 +58,10 @@ type Case struct {
 
 	call   host.Call
 	config []byte
+
+	kv         map[string][]byte
+	session    string // its id; empty: none
+	attributes map[string]string
 }
 
 // Input says in one line what the plugin is asked: who wants what.

@@ -29,8 +29,8 @@ func (fs Failures) Error() string { return lines(fs) }
 
 // Loader loads the plugin for its cases, see [Subject]: compiled or
 // interpreted, with a configuration of JSON, or with that of the plugin's entry
-// if config is nil.
-type Loader func(ctx context.Context, config []byte, interpreted bool) (Subject, error)
+// if config is nil. What the plugin is granted to keep is in the world.
+type Loader func(ctx context.Context, config []byte, interpreted bool, world *World) (Subject, error)
 
 // Report is what came of a case on both engines.
 type Report struct {
@@ -108,12 +108,13 @@ func (g *Group) check(ctx context.Context, load Loader) []Report {
 	for i, c := range g.Cases {
 		reports[i].Case = c
 	}
-	compiled, err := load(ctx, g.Config, false)
+	var world World
+	compiled, err := load(ctx, g.Config, false, &world)
 	if err != nil {
 		return all(first, "the plugin does not load", err)
 	}
 	for i, c := range g.Cases {
-		reports[i].Result = c.Run(ctx, compiled)
+		reports[i].Result = c.Run(ctx, compiled, &world)
 		if err := reports[i].Err; err != nil {
 			reports[i].Err = &step{"no answer", err}
 		}
@@ -121,13 +122,13 @@ func (g *Group) check(ctx context.Context, load Loader) []Report {
 	if err := compiled.Close(ctx); err != nil {
 		return all(first, "the plugin does not close", err)
 	}
-	interpreted, err := load(ctx, g.Config, true)
+	interpreted, err := load(ctx, g.Config, true, &world)
 	if err != nil {
 		return all(second, "the plugin does not load on the interpreter", err)
 	}
 	for i, c := range g.Cases {
 		if r := &reports[i]; r.Err == nil {
-			r.compare(c.Run(ctx, interpreted))
+			r.compare(c.Run(ctx, interpreted, &world))
 		}
 	}
 	if err := interpreted.Close(ctx); err != nil {

@@ -105,7 +105,7 @@ func FuzzParse(f *testing.F) {
 			}
 			for _, g := range set.Groups() {
 				for _, c := range g.Cases {
-					r := c.Run(t.Context(), &subject{})
+					r := c.Run(t.Context(), &subject{}, &cases.World{})
 					if r.Err != nil {
 						t.Error(r.Err)
 					}

@@ -35,12 +35,14 @@ func (r *Result) OK() bool { return r.Err == nil && len(r.Diff) == 0 }
 type Observer interface{ Begin(*Case) }
 
 // Run asks a subject, which has the configuration of the case's group. Cases
-// are asked one at a time.
-func (c *Case) Run(ctx context.Context, subject Subject) Result {
+// are asked one at a time, each in the world that it describes, which the
+// subject was loaded with.
+func (c *Case) Run(ctx context.Context, subject Subject, world *World) Result {
 	if o, ok := subject.(Observer); ok {
 		o.Begin(c)
 	}
 	r := Result{Case: c}
+	world.become(c.kv, c.session, c.attributes)
 	if r.Err = ctx.Err(); r.Err == nil {
 		r.Got, r.Err = c.ask(ctx, subject)
 	}

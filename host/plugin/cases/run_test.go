@@ -49,7 +49,7 @@ func parse(t *testing.T, text string) *cases.Set {
 
 // check runs a set on two subjects.
 func check(set *cases.Set, compiled, interpreted *subject) error {
-	return set.Check(context.Background(), func(_ context.Context, _ []byte, second bool) (cases.Subject, error) {
+	return set.Check(context.Background(), func(_ context.Context, _ []byte, second bool, _ *cases.World) (cases.Subject, error) {
 		if second {
 			return interpreted, nil
 		}
@@ -178,7 +178,7 @@ func TestDifferences(t *testing.T) {
 		var got []string
 		for _, g := range parse(t, three).Groups() {
 			for _, c := range g.Cases {
-				r := c.Run(t.Context(), &subject{opinion: test.opinion, choice: test.choice})
+				r := c.Run(t.Context(), &subject{opinion: test.opinion, choice: test.choice}, &cases.World{})
 				if r.Err != nil {
 					got = append(got, r.Case.Name+": "+r.Err.Error())
 				}
@@ -225,7 +225,7 @@ func TestCasesThatWereNotAsked(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, c := range parse(t, three).Groups()[0].Cases {
-		r := c.Run(ctx, &subject{})
+		r := c.Run(ctx, &subject{}, &cases.World{})
 		if !errors.Is(r.Err, context.Canceled) || r.OK() {
 			t.Errorf("%s: %v", r.Case.Name, r.Err)
 		}
@@ -241,7 +241,7 @@ func TestConfigurations(t *testing.T) {
 - {name: d, config: [1], REST}
 `, "REST", "hook: on_authorize, request: {path: /}, expect: {decision: abstain}"))
 	var loaded []string
-	err := set.Check(t.Context(), func(_ context.Context, config []byte, interpreted bool) (cases.Subject, error) {
+	err := set.Check(t.Context(), func(_ context.Context, config []byte, interpreted bool, world *cases.World) (cases.Subject, error) {
 		text := string(config)
 		if config == nil {
 			text = "nil"

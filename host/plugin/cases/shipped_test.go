@@ -23,6 +23,7 @@ func TestCompiledGuests(t *testing.T) {
 	t.Run("rbac-gitops", func(t *testing.T) { holds(t, "rbac-gitops", rbac) })
 	t.Run("another answer", func(t *testing.T) { anotherAnswer(t, rbac) })
 	t.Run("cookie-fallback", func(t *testing.T) { holds(t, "cookie-fallback", loader(build(t, "cookie-fallback"), cache)) })
+	t.Run("rate-limit", func(t *testing.T) { holds(t, "rate-limit", loader(build(t, "rate-limit"), cache)) })
 	if err := cache.Close(); err != nil {
 		t.Error(err)
 	}
@@ -113,9 +114,9 @@ func build(t *testing.T, name string) []byte {
 
 // loader loads a module as a reload is to do for its cases.
 func loader(module []byte, cache *plugin.Cache) cases.Loader {
-	return func(ctx context.Context, config []byte, interpreted bool) (cases.Subject, error) {
+	return func(ctx context.Context, config []byte, interpreted bool, world *cases.World) (cases.Subject, error) {
 		o := plugin.Options{Name: "guest", Module: module, Config: config, Headers: []string{"X-Team"}, Limits: plugin.Limits{Instances: 1},
-			Cache: cache, Now: cases.Now, Rand: cases.Rand()}
+			Cache: cache, Now: cases.Now, Rand: cases.Rand(), KV: world}
 		if interpreted {
 			o.Engine = plugin.Interpreter
 		}

@@ -41,6 +41,7 @@ func (r *Rollout) make(ctx context.Context, a *Attempt, spec Spec, c contents) (
 	if v.metrics != nil {
 		v.metrics.tried.Store(true)
 	}
+	v.trial.live.Store(true)
 	return v, nil
 }
 
@@ -96,6 +97,10 @@ func (r *Rollout) load(ctx context.Context, a *Attempt, spec Spec, c contents) (
 		m = &muted{Metrics: r.opts.Metrics, name: r.name, open: map[string]bool{}}
 		o.Metrics = m
 	}
+	t, err := r.options(spec, &o)
+	if err != nil {
+		return nil, err
+	}
 	p, err := plugin.Load(ctx, o)
 	if err != nil {
 		if e, ok := errors.AsType[*plugin.LoadError](err); ok {
@@ -104,7 +109,7 @@ func (r *Rollout) load(ctx context.Context, a *Attempt, spec Spec, c contents) (
 		}
 		return nil, err
 	}
-	v := &Version{plugin: p, spec: spec, print: c.print, metrics: m,
+	v := &Version{plugin: p, spec: spec, print: c.print, metrics: m, trial: t,
 		Generation: Generation{Number: r.numbers, SHA256: a.SHA256, Version: a.Version, Loaded: r.opts.Now(), Hooks: p.Hooks()}}
 	if p.Host().Authorizer != nil {
 		v.recent = replay.NewRecorder()
@@ -149,12 +154,14 @@ func (r *Rollout) runCases(ctx context.Context, spec Spec, c contents) (int, err
 	defer cancel()
 	limits := spec.Limits
 	limits.Instances = 1
-	return set.Len(), set.Check(ctx, func(ctx context.Context, config []byte, interpreted bool) (cases.Subject, error) {
+	return set.Len(), set.Check(ctx, func(ctx context.Context, config []byte, interpreted bool, world *cases.World) (cases.Subject, error) {
 		if config == nil {
 			config = spec.Config
 		}
 		o := plugin.Options{Name: spec.Name, Module: c.module, Config: config, Headers: spec.Headers, Limits: limits, Isolated: spec.Isolated,
 			Engine: plugin.Interpreter, Now: cases.Now, Rand: cases.Rand()}
+		world.Keys = spec.Grants.Keys
+		spec.Grants.give(&o, world, world)
 		if !interpreted {
 			o.Engine, o.Cache = plugin.Compiler, r.opts.Cache
 		}
@@ -174,14 +181,18 @@ func (r *Rollout) replay(ctx context.Context, a *Attempt, v *Version) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, replayTime)
 	defer cancel()
-	report := r.serving.recent.Replay(ctx, next)
+	report := r.serving.recent.Replay(ctx, replayed{next, v.trial})
 	n, max := len(report.Changed), v.spec.Gates.MaxChanged
 	v.recent = report.Next
 	a.Asked, a.Changed, a.Changes = report.Asked, n, slices.Clone(report.Changed[:min(n, maxChanges)])
 	if max >= 0 && n > max {
 		return fmt.Errorf("%d of %d recent decisions would change, max_changed allows %d; the first: %s", n, report.Asked, max, report.Changed[0])
 	}
-	a.ends(OK, "%d of %d recent decisions change", n, report.Asked)
+	note := ""
+	if v.spec.Grants.Stateful() {
+		note = "; nothing was kept when they were asked"
+	}
+	a.ends(OK, "%d of %d recent decisions change%s", n, report.Asked, note)
 	return nil
 }
 

@@ -15,7 +15,13 @@ type Options struct {
 	Cache   *plugin.Cache
 	Logger  *slog.Logger     // nil: nothing is logged
 	Metrics plugin.Metrics   // nil: nothing is counted
+	Counts  plugin.Counts    // nil: what plugins count goes nowhere
 	Now     func() time.Time // nil: time.Now
+
+	// KV opens the keys of a plugin that is granted some, Sessions is for those
+	// that are granted that. They must be set where an entry grants it.
+	KV       func(plugin string, keys int) (plugin.KV, error)
+	Sessions plugin.Sessions
 }
 
 // State says what became last of a plugin.

@@ -21,8 +21,19 @@ type Spec struct {
 	Headers    []string
 	Limits     plugin.Limits
 	Isolated   bool // nothing of one call is there for the next
+	Grants     Grants
 	Gates      Gates
 }
+
+// Grants is what a plugin may do beyond answering.
+type Grants struct {
+	Session     bool // read and change what sessions remember
+	Credentials bool // read the values of credentials
+	Keys        int  // how many of its own it may keep; 0: none
+}
+
+// Stateful says whether what it decides may rest on more than the request.
+func (g Grants) Stateful() bool { return g.Session || g.Keys > 0 }
 
 // Gates bound which new versions may follow. They are of no concern to a
 // version that serves.

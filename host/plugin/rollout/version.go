@@ -19,6 +19,7 @@ type Version struct {
 	print   imprint
 	recent  *replay.Recorder // its decisions; nil without on_authorize
 	metrics *muted           // nil: nothing is counted
+	trial   *trial
 }
 
 // Generation is what is told of a version.

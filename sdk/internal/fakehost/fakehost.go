@@ -137,6 +137,12 @@ type Host struct {
 	Fields map[int]string
 	Gets   int // how often get was called
 	Lines  []string
+
+	Metrics map[string]int64
+	Session map[string]string // attributes; nil: there is no session
+	KV      map[string]string
+	Keys    int     // how many there may be; 0: any number
+	TTLs    []int64 // those that were asked for
 }
 
 // Key is a kind and a name.

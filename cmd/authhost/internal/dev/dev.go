@@ -92,7 +92,8 @@ func (e *Environment) writeConfig() error {
 	var plugins []any
 	var chain []string
 	for _, p := range e.plugins {
-		entry := map[string]any{"name": p.Name, "module": p.module}
+		// What a plugin keeps here is thrown away with all the rest.
+		entry := map[string]any{"name": p.Name, "module": p.module, "capabilities": []any{"session", map[string]any{"kv": map[string]any{"keys": 1000}}}}
 		config, err := p.config()
 		if err != nil {
 			return err

@@ -1,4 +1,4 @@
-package main
+package paths
 
 // A plain path holds ASCII letters, digits and punctuation alone, no dot and
 // no blank: it has no loose reading, folds byte by byte, and so nearly every
@@ -10,8 +10,8 @@ const (
 	tops = 0x8080808080808080
 )
 
-// isPlain says whether path is plain.
-func isPlain(path string) bool {
+// IsPlain says whether path is plain.
+func IsPlain(path string) bool {
 	last := len(path) - 8
 	if last < 0 {
 		return isPlainShort(path)
@@ -54,11 +54,11 @@ func load(s string, i int) uint64 {
 		uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
 }
 
-// coversPlain is pattern.covers for a plain path.
-func (p *pattern) coversPlain(path string) bool {
+// CoversPlain is [Pattern.Covers] for a plain path.
+func (p *Pattern) CoversPlain(path string) bool {
 	n := len(p.head)
-	if p.starred || n < 8 {
-		return p.covers(path, false)
+	if p.Starred || n < 8 {
+		return p.Covers(path, false)
 	}
 	if len(path) < n || (len(path) > n && (path[n] != '/' || (!p.tree && len(path) > n+1))) {
 		return false
@@ -80,6 +80,6 @@ func (p *pattern) coversPlain(path string) bool {
 }
 
 // differ is zero if the eight bytes of path from i on are those of the head.
-func (p *pattern) differ(path string, i int) uint64 {
+func (p *Pattern) differ(path string, i int) uint64 {
 	return lower(load(path, i)) ^ load(p.head, i)
 }

@@ -1,4 +1,6 @@
-package main
+// Package paths is how plugins read path patterns: which requests a rule is for,
+// whatever the upstream's router makes of a path.
+package paths
 
 import (
 	"fmt"
@@ -7,10 +9,10 @@ import (
 	"unicode/utf8"
 )
 
-// pattern is a path pattern: "*" is one whole segment, a final "/**" is that
+// Pattern is a path pattern: "*" is one whole segment, a final "/**" is that
 // path and all below, everything else is literal. Its literals are folded
 // already, unless it is exact.
-type pattern struct {
+type Pattern struct {
 	segments []string
 	tree     bool
 	exact    bool // letter case counts
@@ -18,15 +20,15 @@ type pattern struct {
 	// head is a pattern without "*" as one folded text, such as /api/sync;
 	// starred patterns have none.
 	head    string
-	starred bool
+	Starred bool // has a "*"
 }
 
 const star = "*"
 
-// parsePattern reads a pattern. What could never match a path that a plugin
+// Parse reads a pattern; exact: letter case counts. What could never match a path that a plugin
 // is shown is an error, because such a rule would guard nothing.
-func parsePattern(text string, exact bool) (pattern, error) {
-	p := pattern{exact: exact}
+func Parse(text string, exact bool) (Pattern, error) {
+	p := Pattern{exact: exact}
 	if !strings.HasPrefix(text, "/") {
 		return p, fmt.Errorf("path %.64q does not begin with /", text)
 	}
@@ -50,22 +52,22 @@ func parsePattern(text string, exact bool) (pattern, error) {
 		case strings.ContainsAny(s, `%?#;\`) || strings.ContainsFunc(s, unicode.IsControl):
 			return p, fmt.Errorf("path %.64q: %% ? # ; \\ and control characters are never in a path that is judged", text)
 		}
-		p.starred = p.starred || s == star
+		p.Starred = p.Starred || s == star
 		p.segments = append(p.segments, p.fold(s))
 	}
-	if !p.starred {
+	if !p.Starred {
 		p.head = "/" + strings.Join(p.segments, "/")
 	}
 	return p, nil
 }
 
-// covers says whether the pattern covers path. A "/" at the end of the path
+// Covers says whether the pattern covers path. A "/" at the end of the path
 // never matters.
 //
 // Loosely, it also says yes to what some routers take for the same path:
 // blanks around a segment and dots behind it do not count, a blank segment is
 // passed over, and the last literal may have a suffix as in /sync.json.
-func (p *pattern) covers(path string, loose bool) bool {
+func (p *Pattern) Covers(path string, loose bool) bool {
 	for i, want := range p.segments {
 		path = next(path, loose)
 		if want == star {
@@ -95,10 +97,10 @@ func (p *pattern) covers(path string, loose bool) bool {
 	return p.tree || next(path, loose) == ""
 }
 
-// coversLength says whether the pattern can cover a plain path of n bytes.
-func (p *pattern) coversLength(n int) bool {
+// CoversLength says whether the pattern can cover a plain path of n bytes.
+func (p *Pattern) CoversLength(n int) bool {
 	d := n - len(p.head)
-	return p.starred || d == 0 || d == 1 || (p.tree && d > 1)
+	return p.Starred || d == 0 || d == 1 || (p.tree && d > 1)
 }
 
 // next takes the "/" in front of a segment off path. Loosely, it takes blanks
@@ -117,7 +119,7 @@ func blankOrDot(r rune) bool   { return r == '.' || unicode.IsSpace(r) }
 func blankOrSlash(r rune) bool { return r == '/' || unicode.IsSpace(r) }
 
 // strip takes want, which is folded, off the front of path.
-func (p *pattern) strip(path, want string) (rest string, ok bool) {
+func (p *Pattern) strip(path, want string) (rest string, ok bool) {
 	if p.exact {
 		return strings.CutPrefix(path, want)
 	}
@@ -142,7 +144,7 @@ func (p *pattern) strip(path, want string) (rest string, ok bool) {
 }
 
 // fold returns the form of s in which letter case is gone.
-func (p *pattern) fold(s string) string {
+func (p *Pattern) fold(s string) string {
 	if p.exact {
 		return s
 	}
