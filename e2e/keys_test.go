@@ -168,15 +168,27 @@ routes:
 	window := func() int64 { return time.Now().Unix() / seconds }
 	begin := window()
 	eventually(t, "another window", func() bool { return window() != begin })
-	allowed, denied, first := 0, 0, window()
+	first := window()
+	allowed, between, denied := map[int64]int{}, map[int64]int{}, 0  // by the window in which, or into which
 	pause := time.Duration(seconds) * time.Second / (10 * limit) * 6 // three hosts are asked by two each
 	together(t, hosts, windows*10*limit/3, func(h *authhost) (answer, error) {
 		time.Sleep(pause) // the rate
-		return try("GET", h.public+"/authz/forward-auth", forwarded("GET", "/api/a", "X-Forwarded-For", "198.51.100.7")...)
+		asked := window()
+		a, err := try("GET", h.public+"/authz/forward-auth", forwarded("GET", "/api/a", "X-Forwarded-For", "198.51.100.7")...)
+		if err == nil {
+			a.header.Set("X-Windows", fmt.Sprint(asked, " ", window()))
+		}
+		return a, err
 	}, func(a answer) {
+		var asked, answered int64
+		if _, err := fmt.Sscan(a.header.Get("X-Windows"), &asked, &answered); err != nil {
+			t.Error(err)
+		}
 		switch wait := a.header.Get("Retry-After"); {
+		case a.status == http.StatusOK && asked != answered:
+			between[answered]++
 		case a.status == http.StatusOK:
-			allowed++
+			allowed[asked]++
 		case a.status == http.StatusTooManyRequests && len(wait) == 1 && wait >= "1" && wait <= "3":
 			denied++
 		default:
@@ -184,11 +196,15 @@ routes:
 		}
 	})
 	last := window()
-	// The last window may only have begun.
-	least, most := float64(last-first)*limit, float64(last-first+1)*limit
-	t.Logf("%d allowed and %d denied in windows %d to %d of %d each", allowed, denied, 0, last-first, limit)
-	if float64(allowed) < least*0.95 || float64(allowed) > most*1.05 || allowed+denied < windows*9*limit {
-		t.Errorf("%d allowed, %d denied, want %v to %v allowed", allowed, denied, least, most)
+	t.Logf("allowed in windows from %d: %v, between two %v; %d denied", first, allowed, between, denied)
+	for w := first; w < last; w++ { // the last may only have begun
+		n, unsure := float64(allowed[w]), float64(between[w]+between[w+1])
+		if n > limit*1.05 || n+unsure < limit*0.95 {
+			t.Errorf("window %d: %v allowed and %v perhaps, the limit is %d", w, n, unsure, limit)
+		}
+	}
+	if last == first || denied < windows*8*limit {
+		t.Errorf("windows %d to %d, %d denied", first, last, denied)
 	}
 	if a := hosts[0].forwardAuth(t, "GET", "/api/a", "X-Forwarded-For", "198.51.100.8"); a.status != http.StatusOK {
 		t.Errorf("another client: %s", a)
