@@ -34,6 +34,7 @@ var rooms = map[string][]string{
 	"host/config":               {"host", "host/plugin/signature"},
 	"host/credential":           {"host"},
 	"host/edge":                 {"host"},
+	"host/egress":               {},
 	"host/kv":                   {"host", "host/cache"},
 	"host/kv/kvtest":            {"host"},
 	"host/login":                {"host"},
