@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/authhost/authhost/host"
 	"github.com/tetratelabs/wazero"
 )
 
@@ -85,6 +86,11 @@ type Sessions interface {
 	ChangeAttributes(ctx context.Context, realm, userID, sessionID string, change func(map[string]string) error) error
 }
 
+// Fetcher sends requests to where a plugin may send them, and to nowhere else.
+type Fetcher interface {
+	Fetch(ctx context.Context, r host.Fetch) host.Fetched
+}
+
 // Engine is what runs a plugin's code.
 type Engine uint8
 
@@ -123,6 +129,7 @@ type Options struct {
 	KV          KV       // its own keys; nil: not granted
 	Sessions    Sessions // attributes of the session in use; nil: not granted
 	Credentials bool     // get shows the values of credentials
+	HTTP        Fetcher  // calls out; nil: not granted
 
 	Cache   *Cache           // nil: compiled code is kept in memory and not shared
 	Logger  *slog.Logger     // nil: nothing is logged
