@@ -189,6 +189,17 @@ func TestSpecNamesWhatTheHostNames(t *testing.T) {
 	}
 }
 
+// Why nothing was fetched is said alike within the host.
+func TestWordsOfFetches(t *testing.T) {
+	for ours, theirs := range map[string]string{
+		abi.FetchRefused: host.FetchRefused, abi.FetchUnreachable: host.FetchUnreachable, abi.FetchTimeout: host.FetchTimeout, abi.FetchTooLarge: host.FetchTooLarge,
+	} {
+		if ours != theirs {
+			t.Errorf("%s is %s", ours, theirs)
+		}
+	}
+}
+
 // The bounds are in the text as numbers.
 func TestSpecBounds(t *testing.T) {
 	text := spec(t)

@@ -31,7 +31,7 @@ var rooms = map[string][]string{
 	"host/cache/memory":         {"host/cache"},
 	"host/cache/redis":          {"host/cache"},
 	"host/cache/cachetest":      {"host/cache"},
-	"host/config":               {"host", "host/plugin/signature"},
+	"host/config":               {"host", "host/egress", "host/plugin/signature"},
 	"host/credential":           {"host"},
 	"host/edge":                 {"host"},
 	"host/egress":               {},
@@ -47,7 +47,7 @@ var rooms = map[string][]string{
 	"host/session":              {"host", "host/cache"},
 	"host/token":                {"host"},
 	"host/daemon": {"abi", "host", "host/admin", "host/audit", "host/cache", "host/cache/file", "host/cache/etcd", "host/cache/memory", "host/cache/near", "host/cache/redis",
-		"host/config", "host/credential", "host/edge", "host/kv", "host/login", "host/plugin", "host/plugin/replay", "host/plugin/rollout", "host/session", "host/token"},
+		"host/config", "host/credential", "host/edge", "host/egress", "host/kv", "host/login", "host/plugin", "host/plugin/replay", "host/plugin/rollout", "host/session", "host/token"},
 	"host/cache/redis/redistest": {},
 }
 

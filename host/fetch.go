@@ -11,6 +11,14 @@ type Fetch struct {
 type Fetched struct {
 	Status  int // 0: there was no answer
 	Body    []byte
-	Failure string // without an answer: why, in one of the words of the ABI
+	Failure string // without an answer: why, one of the words below
 	Cause   error  // the same for the log
 }
+
+// Why there was no answer.
+const (
+	FetchRefused     = "refused"     // not granted, not allowed, or of the wrong form
+	FetchUnreachable = "unreachable" // no name, no connection, no trust, no HTTP
+	FetchTimeout     = "timeout"
+	FetchTooLarge    = "too_large" // the answer
+)

@@ -59,9 +59,14 @@ func (p *Plugin) fetch(ctx context.Context, hook abi.Hook, a abi.Answer) *fetche
 		r.Headers = append(r.Headers, host.Header{Name: h.Name, Value: h.Value})
 	}
 	f := &fetched{Fetched: p.opts.HTTP.Fetch(ctx, r), blob: a.Blob}
+	result := "ok"
 	if f.Status == 0 {
+		result = f.Failure
 		p.say(&p.failures, slog.LevelWarn, "plugin fetched nothing", slog.String("hook", hook.String()),
 			slog.String("reason", f.Failure), slog.Any("error", f.Cause))
+	}
+	if m := p.opts.Counts; m != nil {
+		m.PluginFetch(p.opts.Name, result)
 	}
 	return f
 }

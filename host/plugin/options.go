@@ -60,6 +60,9 @@ type Counts interface {
 	// PluginState is called for each operation on state, kv or session, with
 	// op get, set or add and its result: ok, absent, other, full or failed.
 	PluginState(plugin, state, op, result string)
+	// PluginFetch is called for each fetch, with ok for an answer, whatever its
+	// status, or one of the words of host.Fetched.
+	PluginFetch(plugin, result string)
 }
 
 // KV is one plugin's keys. Its methods are called by many goroutines. An error

@@ -58,6 +58,7 @@ type Case struct {
 	kv         map[string][]byte
 	session    string // its id; empty: none
 	attributes map[string]string
+	replies    []reply
 }
 
 // Expect is what a case expects; what is nil is not compared.

@@ -43,7 +43,7 @@ func (g *Group) Run(ctx context.Context, subject Subject, world *World) []Result
 
 func (c *Case) run(ctx context.Context, subject Subject, world *World) Result {
 	r := Result{Case: c}
-	world.become(c.kv, c.session, c.attributes)
+	world.become(c.kv, c.session, c.attributes, c.replies)
 	if r.Err = ctx.Err(); r.Err == nil {
 		r.Got, r.Err = c.ask(ctx, subject)
 	}
