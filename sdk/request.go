@@ -45,7 +45,7 @@ func (r *Request) Realm() string { return r.call.Text(guest.FieldRealm) }
 // Fetched returns what came of the request that the handler wanted to have sent
 // when it was asked before; ok is false when it is asked for the first time.
 func (r *Request) Fetched() (got fetch.Response, ok bool) {
-	if !r.call.Has(guest.FieldFetchStatus) {
+	if !r.call.There(guest.FieldFetchStatus) {
 		return got, false
 	}
 	return fetch.Response{

@@ -59,8 +59,8 @@ func (c *Call) Number(id int) uint64 {
 	return u64(b)
 }
 
-// Has says whether the frame has a field.
-func (c *Call) Has(id int) bool {
+// There says whether the frame has a field.
+func (c *Call) There(id int) bool {
 	_, _, ok := c.frame.field(id)
 	return ok
 }
