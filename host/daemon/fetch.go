@@ -12,7 +12,11 @@ import (
 
 // fetcher sends requests for a plugin, to the hosts that it is granted.
 func (d *Daemon) fetcher(hosts []string, private bool) plugin.Fetcher {
-	return outward{d.egress, egress.Policy{Hosts: hosts, Private: private}}
+	o := outward{d.egress, egress.Policy{Hosts: hosts, Private: private}}
+	if d.looking {
+		return outwardLookedAt{o}
+	}
+	return o
 }
 
 type outward struct {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -15,9 +16,9 @@ import (
 
 // asker is a plugin that has a URL fetched and denies, with why there was no
 // answer or else the answer's body as its reason.
-func asker(url string) string {
+func asker(method, url string) string {
 	const buffer, data = 1024, 40 << 10
-	question := abi.AppendAnswer(nil, abi.Answer{Request: &abi.Request{Method: "GET", URL: url}})
+	question := abi.AppendAnswer(nil, abi.Answer{Request: &abi.Request{Method: method, URL: url}})
 	get := func(f abi.Field, size int32) []byte {
 		return Join(Const32(int32(abi.GetField)), Const32(0), Const32(0), Const32(int32(f)), Const32(buffer+8), Const32(size), Call(0))
 	}
@@ -64,8 +65,8 @@ plugins:
   - {name: short, module: other.wasm, capabilities: [{http: {hosts: ['`+private1+`']}}]}
   - {name: tls, module: tls.wasm, capabilities: [{http: {hosts: ['`+private1+`']}}]}
 `, map[string]string{
-		"direct.wasm": asker(public.URL + "/direct"), "redirect.wasm": asker(public.URL + "/redirect"),
-		"other.wasm": asker(private.URL), "tls.wasm": asker("https://" + private1),
+		"direct.wasm": asker("GET", public.URL+"/direct"), "redirect.wasm": asker("GET", public.URL+"/redirect"),
+		"other.wasm": asker("GET", private.URL), "tls.wasm": asker("GET", "https://"+private1),
 	})
 	for name, want := range map[string]string{
 		"direct": "answer to /direct", "redirect": "answer to /redirect", // a redirect is an answer
@@ -86,10 +87,40 @@ plugins:
 func TestFetchNeedsItsGrant(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	dir := t.TempDir()
-	write(t, dir+"/a.wasm", asker("https://a.example"))
+	write(t, dir+"/a.wasm", asker("GET", "https://a.example"))
 	write(t, dir+"/authhost.yaml", "cache: {driver: memory}\nplugins:\n  - {name: a, module: a.wasm}\n")
 	_, err := Open(t.Context(), Options{ConfigFile: dir + "/authhost.yaml"})
 	if err == nil || !strings.Contains(err.Error(), "import authhost.fetch needs the capability http, which the plugin is not granted") {
 		t.Error(err)
+	}
+}
+
+// Who only explains has nothing changed elsewhere.
+func TestExplainSendsWhatChangesNothing(t *testing.T) {
+	var methods []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		methods = append(methods, r.Method)
+		fmt.Fprint(w, "answered")
+	}))
+	defer server.Close()
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	dir := t.TempDir()
+	grant := "capabilities: [{http: {hosts: ['" + strings.TrimPrefix(server.URL, "http://") + "'], private: true}}]"
+	write(t, dir+"/get.wasm", asker("GET", server.URL))
+	write(t, dir+"/post.wasm", asker("POST", server.URL))
+	write(t, dir+"/authhost.yaml", "cache: {driver: memory}\nplugins:\n  - {name: get, module: get.wasm, "+grant+"}\n  - {name: post, module: post.wasm, "+grant+"}\n")
+	d, err := openTo(t.Context(), Options{ConfigFile: dir + "/authhost.yaml"}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close(t.Context())
+	for name, want := range map[string]string{"get": "answered", "post": "refused"} {
+		c := &host.Call{Request: &host.Request{Method: "GET", Path: "/", RawPath: "/"}}
+		if o, err := d.current.plugins[name].Version.Host().Authorizer.Authorize(t.Context(), c); err != nil || o.Reason != want {
+			t.Errorf("%s: %+v, %v", name, o, err)
+		}
+	}
+	if !slices.Equal(methods, []string{"GET"}) {
+		t.Errorf("sent %v", methods)
 	}
 }

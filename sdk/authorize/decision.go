@@ -71,7 +71,7 @@ func (d Decision) Reason(text string) Decision {
 }
 
 func (d *Decision) encode() uint64 {
-	if d.reason == "" && d.status == 0 && d.count == 0 {
+	if d.reason == "" && d.status == 0 && d.count == 0 && d.fetch == nil {
 		return uint64(d.code)
 	}
 	var a guest.Answer
