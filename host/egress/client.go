@@ -49,6 +49,7 @@ const (
 	maxHeaderBytes = 16 << 10 // of an answer
 	maxConnections = 64       // to one host
 	maxIdle        = 100
+	maxIdleHost    = 16
 	idleTimeout    = 30 * time.Second
 )
 
@@ -93,6 +94,7 @@ func (c *Client) transport(o Options, private bool) *http.Transport {
 		MaxResponseHeaderBytes: maxHeaderBytes,
 		MaxConnsPerHost:        maxConnections,
 		MaxIdleConns:           maxIdle,
+		MaxIdleConnsPerHost:    maxIdleHost,
 		IdleConnTimeout:        idleTimeout,
 		DisableCompression:     true,
 	}

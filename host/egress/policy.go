@@ -18,19 +18,6 @@ type Policy struct {
 	Private bool
 }
 
-// Check says what is wrong with a policy: which of its hosts cannot be read.
-func (p Policy) Check() error {
-	if len(p.Hosts) == 0 {
-		return fmt.Errorf("no host is named")
-	}
-	for _, text := range p.Hosts {
-		if err := CheckHost(text); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // CheckHost says what is wrong with an entry of [Policy.Hosts].
 func CheckHost(text string) error {
 	if _, ok := parsePattern(text); !ok {
