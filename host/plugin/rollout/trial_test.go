@@ -107,3 +107,4 @@ type added struct{ metric int64 }
 
 func (a *added) PluginMetric(_, _ string, delta int64) { a.metric += delta }
 func (a *added) PluginState(_, _, _, _ string)         {}
+func (a *added) PluginFetch(_, _ string)               {}
