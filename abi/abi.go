@@ -28,6 +28,7 @@ const (
 	ImportKVGet      = "kv_get"      // func(key_ptr, key_len, ptr, cap i32) -> i32
 	ImportKVSet      = "kv_set"      // func(key_ptr, key_len, old_ptr, old_len, new_ptr, new_len i32, ttl i64) -> i32
 	ImportKVAdd      = "kv_add"      // func(key_ptr, key_len i32, delta, ttl i64, sum_ptr i32) -> i32
+	ImportFetch      = "fetch"       // func(): does nothing; importing it declares that the plugin calls out
 )
 
 // MinBuffer is the least length, in bytes, of the buffer a guest offers.
@@ -78,14 +79,29 @@ type Code uint32
 
 // What each hook means by a code:
 //
-//	              0          1      2
-//	configure     ok         -      refuse
-//	on_credential abstain    next   stop
-//	on_authorize  abstain    allow  deny
+//	              0          1      2       3
+//	configure     ok         -      refuse  -
+//	on_credential abstain    next   stop    fetch
+//	on_authorize  abstain    allow  deny    fetch
 const (
-	CodeGoOn Code = 0
-	CodeYes  Code = 1
-	CodeNo   Code = 2
+	CodeGoOn  Code = 0
+	CodeYes   Code = 1
+	CodeNo    Code = 2
+	CodeFetch Code = 3
+)
+
+// Fetches says whether the hook may have something fetched and be asked again.
+func (h Hook) Fetches() bool { return h == OnCredential || h == OnAuthorize }
+
+// MaxFetches is how often a hook may do so in one call.
+const MaxFetches = 3
+
+// What FieldFetchError says.
+const (
+	FetchRefused     = "refused"     // not granted, not allowed, or of the wrong form
+	FetchUnreachable = "unreachable" // no name, no connection, no trust, no HTTP
+	FetchTimeout     = "timeout"
+	FetchTooLarge    = "too_large" // the answer
 )
 
 // Field identifies one field of a frame.
@@ -116,6 +132,11 @@ const (
 	FieldExpires    Field = 19 // number: Unix seconds, when the credential ends
 	FieldCandidates Field = 32 // list of candidates, see AppendCandidate
 	FieldConfig     Field = 64 // text: the plugin's configuration as JSON
+
+	FieldFetchStatus Field = 66 // number: 0 if there was no answer
+	FieldFetchBody   Field = 67 // text
+	FieldFetchBlob   Field = 68 // text: what the plugin gave with its request
+	FieldFetchError  Field = 69 // text: one of a few words, absent if there was an answer
 )
 
 // Get kinds: what the host function get reads.
@@ -174,6 +195,9 @@ const (
 	AnswerReason    AnswerField = 2 // text: 1 to MaxReason bytes, one line
 	AnswerHeader    AnswerField = 3 // 16-bit length of the name, name, value; repeats
 	AnswerCandidate AnswerField = 4 // 32-bit number: which candidate to try, with next
+
+	AnswerRequest AnswerField = 9  // what to fetch, see ParseRequest
+	AnswerBlob    AnswerField = 10 // text: 1 to MaxBlob bytes, with a request
 )
 
 // String returns the field's number and name, as errors show it.
@@ -187,6 +211,10 @@ func (f AnswerField) String() string {
 		return "3 (header)"
 	case AnswerCandidate:
 		return "4 (candidate)"
+	case AnswerRequest:
+		return "9 (request)"
+	case AnswerBlob:
+		return "10 (blob)"
 	}
 	return strconv.Itoa(int(f))
 }

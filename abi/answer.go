@@ -22,6 +22,8 @@ type Answer struct {
 	Headers      []Header
 	Candidate    int
 	HasCandidate bool
+	Request      *Request // nil but with CodeFetch
+	Blob         []byte
 }
 
 // SplitResult splits a hook's result into its code and the answer's length.
@@ -55,7 +57,7 @@ func (p *AnswerParser) Parse(hook Hook, code Code, b []byte) (Answer, error) {
 	switch {
 	case hook != Configure && hook != OnCredential && hook != OnAuthorize:
 		return a, fmt.Errorf("hook %d (%s) has no answer in ABI version %d", hook, hook, Version)
-	case code > CodeNo || hook == Configure && code == CodeYes:
+	case code > CodeFetch || code == CodeFetch && !hook.Fetches() || hook == Configure && code == CodeYes:
 		return a, fmt.Errorf("%s returned unknown code %d", hook, code)
 	case len(b) > MaxAnswer:
 		return a, fmt.Errorf("%s answered %d bytes, %d are allowed", hook, len(b), MaxAnswer)
@@ -81,6 +83,9 @@ func (p *AnswerParser) Parse(hook Hook, code Code, b []byte) (Answer, error) {
 	if hook == OnCredential && code == CodeYes && !a.HasCandidate {
 		return a, fmt.Errorf("%s: next without a candidate", hook)
 	}
+	if code == CodeFetch && a.Request == nil {
+		return a, fmt.Errorf("%s: fetch without a request", hook)
+	}
 	return a, nil
 }
 
@@ -98,10 +103,14 @@ func (a *Answer) field(p *AnswerParser, hook Hook, id AnswerField, v []byte) err
 		return a.reason(p, v)
 	case id == AnswerStatus && hook == OnAuthorize && a.Code == CodeNo:
 		return a.status(v)
-	case id == AnswerHeader && hook == OnAuthorize:
+	case id == AnswerHeader && hook == OnAuthorize && a.Code != CodeFetch:
 		return a.header(v)
 	case id == AnswerCandidate && hook == OnCredential && a.Code == CodeYes:
 		return a.candidate(v)
+	case id == AnswerRequest && a.Code == CodeFetch:
+		return a.request(v)
+	case id == AnswerBlob && a.Code == CodeFetch:
+		return a.blob(v)
 	}
 	return errNotKnown
 }
@@ -164,6 +173,28 @@ func (a *Answer) candidate(v []byte) error {
 	return nil
 }
 
+func (a *Answer) request(v []byte) error {
+	if a.Request != nil {
+		return errTwice
+	}
+	r, err := ParseRequest(v)
+	a.Request = &r
+	return err
+}
+
+func (a *Answer) blob(v []byte) error {
+	switch {
+	case a.Blob != nil:
+		return errTwice
+	case len(v) == 0:
+		return errEmpty
+	case len(v) > MaxBlob:
+		return fmt.Errorf("%d bytes, %d are allowed", len(v), MaxBlob)
+	}
+	a.Blob = append(a.Blob, v...)
+	return nil
+}
+
 func (a *Answer) header(v []byte) error {
 	if len(a.Headers) == MaxHeaders {
 		return fmt.Errorf("more than %d headers", MaxHeaders)
@@ -176,17 +207,24 @@ func (a *Answer) header(v []byte) error {
 	if n == 0 || n > MaxHeaderName || n > len(v) {
 		return fmt.Errorf("a name of %d bytes in %d, 1 to %d are allowed", n, len(v), MaxHeaderName)
 	}
-	name, value := v[:n], v[n:]
+	h, err := newHeader(v[:n], v[n:])
+	if err != nil {
+		return err
+	}
+	a.Headers = append(a.Headers, h)
+	return nil
+}
+
+func newHeader(name, value []byte) (Header, error) {
 	for _, c := range name {
 		if !isToken(c) {
-			return fmt.Errorf("byte %#02x in a header's name", c)
+			return Header{}, fmt.Errorf("byte %#02x in a header's name", c)
 		}
 	}
 	if err := oneLine(value, MaxHeaderValue); err != nil {
-		return err
+		return Header{}, err
 	}
-	a.Headers = append(a.Headers, Header{string(name), string(value)})
-	return nil
+	return Header{string(name), string(value)}, nil
 }
 
 // oneLine refuses what could end a header line or forge a log line, in ASCII
@@ -239,6 +277,16 @@ func AppendAnswer(b []byte, a Answer) []byte {
 	if a.HasCandidate {
 		b = appendHead(b, AnswerCandidate, 4)
 		b = binary.LittleEndian.AppendUint32(b, uint32(a.Candidate))
+	}
+	if a.Request != nil {
+		head := len(b)
+		b = appendHead(b, AnswerRequest, 0)
+		b = AppendRequest(b, *a.Request)
+		binary.LittleEndian.PutUint32(b[head+4:], uint32(len(b)-head-answerHead))
+	}
+	if len(a.Blob) > 0 {
+		b = appendHead(b, AnswerBlob, len(a.Blob))
+		b = append(b, a.Blob...)
 	}
 	return b
 }

@@ -89,10 +89,18 @@ func FuzzParseAnswer(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if len(b) > abi.MaxAnswer || len(a.Reason) > abi.MaxReason || len(a.Headers) > abi.MaxHeaders || a.Code > abi.CodeNo {
+		if len(b) > abi.MaxAnswer || len(a.Reason) > abi.MaxReason || len(a.Headers) > abi.MaxHeaders || a.Code > abi.CodeFetch || len(a.Blob) > abi.MaxBlob ||
+			(a.Code == abi.CodeFetch) != (a.Request != nil) {
 			t.Fatalf("out of bounds: %+v", a)
 		}
-		for _, h := range append(a.Headers, abi.Header{Name: "n", Value: a.Reason}) {
+		headers := append(a.Headers, abi.Header{Name: "n", Value: a.Reason})
+		if r := a.Request; r != nil {
+			headers = append(headers, r.Headers...)
+			if r.Method == "" || len(r.URL) > abi.MaxURL || strings.ContainsAny(r.Method+r.URL, " \r\n\x00") {
+				t.Fatalf("%+v", r)
+			}
+		}
+		for _, h := range headers {
 			if h.Name == "" || len(h.Name) > abi.MaxHeaderName || len(h.Value) > abi.MaxHeaderValue ||
 				strings.ContainsAny(h.Name, ": \r\n\x00") || strings.ContainsAny(h.Value, "\r\n\x00") {
 				t.Fatalf("header %q: %q", h.Name, h.Value)

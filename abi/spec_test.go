@@ -33,7 +33,7 @@ func TestSpecExamplesAreVectors(t *testing.T) {
 	for _, v := range load[frameVector](t, "frames.json").Good[:2] {
 		want[v.Name] = v.Hex
 	}
-	for _, v := range load[answerVector](t, "answers.json").Good[:2] {
+	for _, v := range load[answerVector](t, "answers.json").Good[:3] {
 		want[v.Name] = v.Hex
 		result := fmt.Sprintf("code %d and length %d, `0x%016x`", v.Code, len(v.Hex)/2, uint64(v.Code)|uint64(len(v.Hex)/2)<<32)
 		if !strings.Contains(text, result) {
@@ -53,7 +53,7 @@ func TestSpecExamplesAreVectors(t *testing.T) {
 		}
 		got[block[1]] = hex.EncodeToString(b)
 	}
-	if len(got) != 4 || !maps.Equal(got, want) {
+	if len(got) != 5 || !maps.Equal(got, want) {
 		t.Errorf("SPEC.md shows\n%v, want\n%v", got, want)
 	}
 }
@@ -124,12 +124,18 @@ func TestSpecTables(t *testing.T) {
 			row(abi.FieldExpires, "expires", "number", "3"),
 			row(abi.FieldCandidates, "candidates", "list", "2"),
 			row(abi.FieldConfig, "config", "text", "1"),
+			row(abi.FieldFetchStatus, "fetch_status", "number", "2 3"),
+			row(abi.FieldFetchBody, "fetch_body", "text", "2 3"),
+			row(abi.FieldFetchBlob, "fetch_blob", "text", "2 3"),
+			row(abi.FieldFetchError, "fetch_error", "text", "2 3"),
 		}},
 		{"| field | name | value |", "Answer", []string{
 			row(abi.AnswerStatus, "status", "4-byte number: 401, 403, 404 or 429"),
 			row(abi.AnswerReason, "reason", fmt.Sprintf("text of 1 to %d bytes, one line", abi.MaxReason)),
 			row(abi.AnswerHeader, "header", "length of the name in 2 bytes, name, value"),
 			row(abi.AnswerCandidate, "candidate", "4-byte number"),
+			row(abi.AnswerRequest, "request", "what to fetch, see below"),
+			row(abi.AnswerBlob, "blob", fmt.Sprintf("bytes, 1 to %d", abi.MaxBlob)),
 		}},
 		{"| kind | reads |", "Get", []string{
 			row(abi.GetHeader, "request header"),
@@ -183,6 +189,17 @@ func TestSpecNamesWhatTheHostNames(t *testing.T) {
 	}
 }
 
+// Why nothing was fetched is said alike within the host.
+func TestWordsOfFetches(t *testing.T) {
+	for ours, theirs := range map[string]string{
+		abi.FetchRefused: host.FetchRefused, abi.FetchUnreachable: host.FetchUnreachable, abi.FetchTimeout: host.FetchTimeout, abi.FetchTooLarge: host.FetchTooLarge,
+	} {
+		if ours != theirs {
+			t.Errorf("%s is %s", ours, theirs)
+		}
+	}
+}
+
 // The bounds are in the text as numbers.
 func TestSpecBounds(t *testing.T) {
 	text := spec(t)
@@ -192,6 +209,9 @@ func TestSpecBounds(t *testing.T) {
 		"up to %d times":             abi.MaxHeaders,
 		"1 to %d bytes of an RFC":    abi.MaxHeaderName,
 		"a value 0 to %d bytes":      abi.MaxHeaderValue,
+		"a method of 1 to %d bytes":  abi.MaxMethod,
+		"a URL of 1 to %d bytes":     abi.MaxURL,
+		"at most %d times a call":    abi.MaxFetches,
 		"The plugin ABI, version %d": abi.Version,
 		"what is absent is −%d":      -abi.Absent,
 		"A name is 1 to %d of `a`":   abi.MaxMetricName,
@@ -210,6 +230,7 @@ func TestSpecBounds(t *testing.T) {
 	}
 	for _, name := range []string{abi.Marker, abi.BufferExport, abi.MarkerPrefix + "…", "`" + abi.HookPrefix + "…`",
 		"`" + abi.ImportModule + "` `" + abi.ImportGet + "`", "`" + abi.ImportModule + "` `" + abi.ImportLog + "`",
+		"`" + abi.ImportModule + "` `" + abi.ImportFetch + "`", "`" + abi.FetchRefused + "`", "`" + abi.FetchUnreachable + "`", "`" + abi.FetchTimeout + "`", "`" + abi.FetchTooLarge + "`",
 		"`" + abi.ImportMetric + "` | `func (i32 i32 i64) -> ()`", "`" + abi.ImportSessionGet + "` | `func (i32 i32 i32 i32) -> (i32)`",
 		"`" + abi.ImportSessionSet + "` | `func (i32 i32 i32 i32 i32 i32) -> (i32)`", "`" + abi.ImportKVGet + "` | `func (i32 i32 i32 i32) -> (i32)`",
 		"`" + abi.ImportKVSet + "` | `func (i32 i32 i32 i32 i32 i32 i64) -> (i32)`", "`" + abi.ImportKVAdd + "` | `func (i32 i32 i64 i64 i32) -> (i32)`"} {

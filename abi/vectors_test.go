@@ -83,7 +83,25 @@ type answerVector struct {
 		Reason    repeated
 		Headers   [][2]repeated
 		Candidate *int
+		Request   *requestVector
+		Blob      repeated
 	}
+}
+
+type requestVector struct {
+	Method, URL, Body repeated
+	Headers           [][2]repeated
+}
+
+func (v requestVector) want() *abi.Request {
+	r := abi.Request{Method: string(v.Method), URL: string(v.URL)}
+	for _, h := range v.Headers {
+		r.Headers = append(r.Headers, abi.Header{Name: string(h[0]), Value: string(h[1])})
+	}
+	if v.Body != "" {
+		r.Body = []byte(v.Body)
+	}
+	return &r
 }
 
 func (v answerVector) hook(t *testing.T) abi.Hook {
@@ -111,6 +129,12 @@ func (v answerVector) want() abi.Answer {
 	}
 	if v.Answer.Candidate != nil {
 		a.Candidate, a.HasCandidate = *v.Answer.Candidate, true
+	}
+	if v.Answer.Request != nil {
+		a.Request = v.Answer.Request.want()
+	}
+	if v.Answer.Blob != "" {
+		a.Blob = []byte(v.Answer.Blob)
 	}
 	return a
 }

@@ -58,7 +58,7 @@ var pluginAttacks = []struct {
 	{"a huge straight-line loop body", []string{"TestAttackPlugin_time/huge_loop_body", "TestFuelPartsAreBounded"}},
 	{"a guest that reads Authorization or Cookie", []string{"TestGet", "FuzzGet"}},
 	{"two plugins reloaded at once", []string{"TestReloadUnderLoad"}},
-	{"an HTTP call redirected to a private address", []string{"TestAttackPlugin_static_checks/HTTP"}}, // no such call yet
+	{"an HTTP call redirected to a private address", []string{"TestAttackPlugin_fetch_redirected_to_a_private_address", "TestPrivateByRedirect", "TestPrivateByDNSAnswer", "TestPrivateByRebinding", "TestPrivateByLiteral"}},
 }
 
 // Every attack that authhost must withstand by now has a test. The tests are

@@ -27,6 +27,7 @@ func TestBuiltPluginDeclaresWhatItImports(t *testing.T) {
 		"authhost.get": "func (i32 i32 i32 i32 i32 i32) -> (i32)",
 		"authhost.log": "func (i32 i32 i32) -> ()",
 
+		"authhost.fetch":       "func () -> ()",
 		"authhost.metric":      "func (i32 i32 i64) -> ()",
 		"authhost.session_get": "func (i32 i32 i32 i32) -> (i32)",
 		"authhost.session_set": "func (i32 i32 i32 i32 i32 i32) -> (i32)",
@@ -46,6 +47,7 @@ func TestBuiltPluginDeclaresWhatItImports(t *testing.T) {
 	}{
 		"gate":   {[]string{"on_authorize"}, []string{"authhost.get"}, 2 << 20},
 		"every":  {[]string{"on_authorize", "on_credential", "configure"}, []string{"authhost.get", "authhost.log"}, 2 << 20},
+		"asker":  {[]string{"on_authorize"}, []string{"authhost.get", "authhost.fetch"}, 2 << 20},
 		"keeper": {[]string{"on_authorize"}, []string{"authhost.get", "authhost.metric", "authhost.session_get", "authhost.session_set", "authhost.kv_get", "authhost.kv_set", "authhost.kv_add"}, 2 << 20},
 	} {
 		t.Run(plugin, func(t *testing.T) {

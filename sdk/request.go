@@ -1,6 +1,9 @@
 package sdk
 
-import "github.com/authhost/authhost/sdk/internal/guest"
+import (
+	"github.com/authhost/authhost/sdk/fetch"
+	"github.com/authhost/authhost/sdk/internal/guest"
+)
 
 // Request is the request that a hook is asked about, as the gateway will
 // forward it. It holds, as every text from it does, until the handler returns.
@@ -38,6 +41,20 @@ func (r *Request) Route() string { return r.call.Text(guest.FieldRoute) }
 
 // Realm returns the realm's name.
 func (r *Request) Realm() string { return r.call.Text(guest.FieldRealm) }
+
+// Fetched returns what came of the request that the handler wanted to have sent
+// when it was asked before; ok is false when it is asked for the first time.
+func (r *Request) Fetched() (got fetch.Response, ok bool) {
+	if !r.call.There(guest.FieldFetchStatus) {
+		return got, false
+	}
+	return fetch.Response{
+		Status: int(r.call.Number(guest.FieldFetchStatus)),
+		Body:   r.call.Text(guest.FieldFetchBody),
+		Error:  fetch.Error(r.call.Text(guest.FieldFetchError)),
+		State:  r.call.Text(guest.FieldFetchBlob),
+	}, true
+}
 
 // Header returns the first request header of that name, in any case. One that
 // carries credentials, such as Authorization and Cookie, is not there.

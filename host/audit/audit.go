@@ -88,6 +88,13 @@ func (a *Audit) PluginMetric(plugin, name string, delta int64) {
 	}
 }
 
+// PluginFetch records a request sent for a plugin, by what came of it.
+func (a *Audit) PluginFetch(plugin, result string) {
+	if a.metrics != nil {
+		(*a.metrics.fetches.get(pluginFetch{plugin, result})).Inc()
+	}
+}
+
 // PluginState records an operation on what is kept for a plugin: state kv or
 // session, op and result of few fixed words.
 func (a *Audit) PluginState(plugin, state, op, result string) {

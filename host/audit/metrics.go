@@ -47,6 +47,7 @@ type metrics struct {
 
 	counted children[pluginMetric, prometheus.Counter]
 	state   children[pluginState, prometheus.Counter]
+	fetches children[pluginFetch, prometheus.Counter]
 }
 
 type (
@@ -60,6 +61,7 @@ type (
 	}
 	pluginKey    struct{ plugin, hook string }
 	pluginMetric struct{ plugin, name string }
+	pluginFetch  struct{ plugin, result string }
 	pluginState  struct{ plugin, state, op, result string }
 	pluginSeries struct {
 		errors   prometheus.Counter
@@ -127,6 +129,12 @@ func newMetrics(o Options) *metrics {
 	state := counter("authhost_plugin_state_operations_total", "What plugins asked of what is kept for them: kv or session.", "plugin", "state", "op", "result")
 	m.state.make = func(k pluginState) *prometheus.Counter {
 		c := state.WithLabelValues(k.plugin, k.state, k.op, k.result)
+		return &c
+	}
+
+	fetches := counter("authhost_plugin_fetches_total", "Requests that plugins wanted sent.", "plugin", "result")
+	m.fetches.make = func(k pluginFetch) *prometheus.Counter {
+		c := fetches.WithLabelValues(k.plugin, k.result)
 		return &c
 	}
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 
+	"github.com/authhost/authhost/host/egress"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -108,7 +109,10 @@ func checkCapabilities(r *report, key string, c *Capabilities) {
 	}
 	if len(c.HTTP.Hosts) == 0 {
 		r.add(key+".http.hosts", "is required: which hosts may be asked")
-		return
 	}
-	r.add(key+".http", "the capability http is not built yet; leave it out")
+	for i, h := range c.HTTP.Hosts {
+		if err := egress.CheckHost(h); err != nil {
+			r.add(fmt.Sprintf("%s.http.hosts[%d]", key, i), "%s", err)
+		}
+	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/authhost/authhost/host/audit"
 	"github.com/authhost/authhost/host/cache"
 	"github.com/authhost/authhost/host/edge"
+	"github.com/authhost/authhost/host/egress"
 	"github.com/authhost/authhost/host/login"
 	"github.com/authhost/authhost/host/plugin"
 	"github.com/authhost/authhost/host/plugin/rollout"
@@ -58,6 +59,7 @@ type Daemon struct {
 	sweeper  *session.Sweeper
 	audit    *audit.Audit
 	compiled *plugin.Cache
+	egress   *egress.Client
 	pipeline *host.Pipeline
 	edge     *edge.Edge
 	login    *login.Handlers
@@ -120,6 +122,7 @@ func openTo(ctx context.Context, o Options, looking bool) (*Daemon, error) {
 	if d.sweeper, err = session.NewSweeper(session.SweeperOptions{Cache: d.cache, Now: d.now, Logger: d.log}); err != nil {
 		return nil, errors.Join(err, d.store.Close())
 	}
+	d.egress = egress.New(egress.Options{})
 	if d.compiled, err = d.openCompileCache(ctx); err != nil {
 		return nil, errors.Join(err, d.store.Close())
 	}
@@ -195,6 +198,7 @@ func (d *Daemon) Close(ctx context.Context) error {
 		}
 		d.close(ctx, retirement{plugins: all, realms: d.current.realmsMissingFrom(nil), near: d.current.near})
 	}
+	d.egress.Close()
 	return errors.Join(d.compiled.Close(), d.store.Close())
 }
 

@@ -22,8 +22,9 @@ type Question struct {
 
 // Explain decides one request as a running host would, by the same files and
 // the same cache, in which plugins change nothing, and writes each step to w;
-// the last line is "decision: STATUS REASON". An error means that nothing was decided because
-// the configuration cannot be used.
+// the last line is "decision: STATUS REASON". Of what plugins want to have
+// fetched only GET and HEAD are sent. An error means that nothing was decided
+// because the configuration cannot be used.
 func Explain(ctx context.Context, o Options, q Question, w io.Writer) error {
 	d, err := openTo(ctx, o, true)
 	if err != nil {

@@ -3,9 +3,12 @@ package daemon
 import (
 	"bytes"
 	"context"
+	"errors"
 	"maps"
+	"net/http"
 	"time"
 
+	"github.com/authhost/authhost/host"
 	"github.com/authhost/authhost/host/cache"
 	"github.com/authhost/authhost/host/plugin"
 )
@@ -44,4 +47,15 @@ func (a attributesLookedAt) ChangeAttributes(ctx context.Context, realm, userID,
 		return err
 	}
 	return change(maps.Clone(all))
+}
+
+// outwardLookedAt sends for whoever only explains what asks and changes nothing.
+type outwardLookedAt struct{ plugin.Fetcher }
+
+// Fetch implements plugin.Fetcher.
+func (o outwardLookedAt) Fetch(ctx context.Context, r host.Fetch) host.Fetched {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return host.Fetched{Failure: host.FetchRefused, Cause: errors.New(r.Method + " is not sent for an explanation")}
+	}
+	return o.Fetcher.Fetch(ctx, r)
 }

@@ -39,6 +39,9 @@ func grantsOf(c config.Capabilities) rollout.Grants {
 	if c.KV != nil {
 		g.Keys = c.KV.Keys
 	}
+	if c.HTTP != nil {
+		g.Hosts, g.Private = c.HTTP.Hosts, c.HTTP.Private
+	}
 	return g
 }
 
@@ -52,7 +55,7 @@ func (d *Daemon) loadPlugins(ctx context.Context, c *config.Config, running map[
 	for i, entry := range c.Plugins {
 		p := plugged{Rollout: running[entry.Name].Rollout}
 		if p.Rollout == nil {
-			p.Rollout = rollout.New(entry.Name, rollout.Options{Cache: d.compiled, Logger: d.log, Metrics: d.audit, Counts: d.audit, Now: d.now, KV: d.openKV, Sessions: d.attributes()})
+			p.Rollout = rollout.New(entry.Name, rollout.Options{Cache: d.compiled, Logger: d.log, Metrics: d.audit, Counts: d.audit, Now: d.now, KV: d.openKV, Sessions: d.attributes(), HTTP: d.fetcher})
 		}
 		var err error
 		if p.Candidate, err = p.Try(ctx, specOf(entry), files.read, false); err != nil {

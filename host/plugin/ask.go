@@ -61,24 +61,34 @@ func denyKind(status int) host.Kind {
 	return host.Forbidden
 }
 
-// ask borrows an instance for one call, judges the answer and counts what
-// came of it.
+// ask puts a call to a hook and counts what came of it.
 func (p *Plugin) ask(ctx context.Context, hook abi.Hook, c *host.Call) (a abi.Answer, headers []host.Header, err error) {
 	trial, ok := p.breakers[hook].enter(c, p.opts.Now)
 	if !ok {
 		return a, nil, p.unanswered(hook, errOpen)
 	}
-	i, err := p.acquire(ctx)
+	a, headers, err = p.converse(ctx, hook, c)
 	if err != nil {
 		p.tripped(hook, trial, c, err)
-		return a, nil, p.failed(hook, c, err)
+		return abi.Answer{}, nil, p.failed(hook, c, err)
+	}
+	p.mended(hook)
+	return a, headers, nil
+}
+
+// once borrows an instance, puts the call to the hook and judges the answer. It
+// counts the time.
+func (p *Plugin) once(ctx context.Context, hook abi.Hook, c *host.Call, f *fetched) (a abi.Answer, headers []host.Header, err error) {
+	i, err := p.acquire(ctx)
+	if err != nil {
+		return a, nil, err
 	}
 	m := p.opts.Metrics
 	if m == nil {
-		a, err = i.ask(hook, c)
+		a, err = i.ask(hook, c, f)
 	} else {
 		start := p.opts.Now()
-		a, err = i.ask(hook, c)
+		a, err = i.ask(hook, c, f)
 		m.PluginCall(p.opts.Name, hook.String(), p.opts.Now().Sub(start))
 	}
 	if err == nil {
@@ -88,17 +98,15 @@ func (p *Plugin) ask(ctx context.Context, hook abi.Hook, c *host.Call) (a abi.An
 		p.opts.Spent(i.tank.spent())
 	}
 	p.release(i, err == nil)
-	if err != nil {
-		p.tripped(hook, trial, c, err)
-		return abi.Answer{}, nil, p.failed(hook, c, err)
-	}
-	p.mended(hook)
-	return a, headers, nil
+	return a, headers, err
 }
 
 // judge refuses what an answer of the right form may not say, and returns its
 // headers as the host knows them.
 func (p *Plugin) judge(hook abi.Hook, a abi.Answer, c *host.Call) ([]host.Header, error) {
+	if a.Code == abi.CodeFetch && !p.fetches {
+		return nil, fmt.Errorf("%s answered fetch, and the module does not import %s.%s", hook, abi.ImportModule, abi.ImportFetch)
+	}
 	if a.HasCandidate && a.Candidate >= len(c.Candidates) {
 		return nil, fmt.Errorf("%s chose candidate %d of %d", hook, a.Candidate, len(c.Candidates))
 	}

@@ -29,7 +29,7 @@ func outputAttacks() []attack {
 		returns("answer_longer_than_its_buffer", result(abi.CodeGoOn, bufferLen+1), "buffer of"),
 		returns("answer_of_4_GiB", result(abi.CodeGoOn, 1<<32-1), "buffer of"),
 		returns("answer_longer_than_the_host_takes", result(abi.CodeGoOn, abi.MaxAnswer+1), "are allowed"),
-		returns("unknown_code", result(3, 0), "unknown code 3"),
+		returns("unknown_code", result(4, 0), "unknown code 4"),
 		returns("unknown_code_of_32_bits", result(1<<32-1, 0), "unknown code"),
 		answers("answer_of_garbage", abi.CodeNo, []byte("\xff\xff\xff\xff\xff\xff\xff\xff"), "answer field", hooks...),
 		answers("header_where_none_may_be", abi.CodeNo, abi.AppendAnswer(nil, abi.Answer{Headers: []abi.Header{{Name: "X-Team", Value: "a"}}}), "answer field 3 (header)", "configure", "on_credential"),

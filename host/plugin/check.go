@@ -118,6 +118,14 @@ func checkImports(m wazero.CompiledModule, o *Options) error {
 	return nil
 }
 
+// fetches says whether a module declares that it has something fetched.
+func fetches(m wazero.CompiledModule) bool {
+	return slices.ContainsFunc(m.ImportedFunctions(), func(def api.FunctionDefinition) bool {
+		module, name, _ := def.Import()
+		return module == abi.ImportModule && name == abi.ImportFetch
+	})
+}
+
 func checkExport(exports map[string]api.FunctionDefinition, name string, want signature, required bool) error {
 	def, ok := exports[name]
 	if !ok {

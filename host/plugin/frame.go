@@ -9,6 +9,7 @@ import (
 const (
 	requestFields  = 10
 	identityFields = 9
+	fetchedFields  = 3
 )
 
 // writeFrame lays the frame for the hook being asked out in view and returns
@@ -17,24 +18,31 @@ const (
 func (i *instance) writeFrame(view []byte) int {
 	var w abi.FrameWriter
 	c := i.call
+	more := 0
+	if i.fetched != nil {
+		more = fetchedFields
+	}
 	switch i.hook {
 	case abi.Configure:
 		w.Reset(view, i.hook, 1)
 		w.Bytes(abi.FieldConfig, i.plugin.opts.Config)
 	case abi.OnCredential:
-		w.Reset(view, i.hook, requestFields+1)
+		w.Reset(view, i.hook, requestFields+1+more)
 		i.requestFields(&w, c)
 		i.scratch = appendCandidates(i.scratch[:0], c.Candidates)
 		w.Bytes(abi.FieldCandidates, i.scratch)
 		longFields(&w, c)
 	default:
-		w.Reset(view, i.hook, requestFields+identityFields)
+		w.Reset(view, i.hook, requestFields+identityFields+more)
 		i.requestFields(&w, c)
 		if c.Identity != nil {
 			writeIdentity(&w, c.Identity)
 			w.Text(abi.FieldCredential, c.Credential.Label())
 		}
 		longFields(&w, c)
+	}
+	if i.fetched != nil {
+		i.fetched.fields(&w)
 	}
 	return w.Finish()
 }

@@ -273,6 +273,12 @@ func (c *counts) PluginMetric(plugin, name string, delta int64) {
 	c.calls[plugin+" metric "+name] += int(delta)
 }
 
+func (c *counts) PluginFetch(plugin, result string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls[plugin+" fetch "+result]++
+}
+
 func (c *counts) PluginState(plugin, state, op, result string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

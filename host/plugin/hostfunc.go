@@ -30,6 +30,7 @@ const (
 	free         grant = ""
 	grantKV      grant = "kv"
 	grantSession grant = "session"
+	grantHTTP    grant = "http"
 )
 
 // in says whether a plugin has it.
@@ -39,6 +40,8 @@ func (g grant) in(o *Options) bool {
 		return o.KV != nil
 	case grantSession:
 		return o.Sessions != nil
+	case grantHTTP:
+		return o.HTTP != nil
 	}
 	return true
 }
@@ -65,6 +68,7 @@ var functions = map[string]function{
 	abi.ImportSessionSet: {grantSession, sessionSet, takes(i32, i32, i32, i32, i32, i32).returns(i32)},
 	abi.ImportKVGet:      {grantKV, kvGet, takes(i32, i32, i32, i32).returns(i32)},
 	abi.ImportKVSet:      {grantKV, kvSet, takes(i32, i32, i32, i32, i32, i32, i64).returns(i32)},
+	abi.ImportFetch:      {grantHTTP, fetch, nothing},
 	abi.ImportKVAdd:      {grantKV, kvAdd, takes(i32, i32, i64, i64, i32).returns(i32)},
 }
 
@@ -134,6 +138,9 @@ func get(ctx context.Context, m api.Module, stack []uint64) {
 	i.tank.charge(len(v))
 	stack[0] = uint64(len(v))
 }
+
+// fetch() does nothing: that it is imported says what a plugin is going to do.
+func fetch(ctx context.Context, _ api.Module, _ []uint64) { entered(ctx) }
 
 // log(level, ptr, len i32) writes a line to the host's log.
 func log(ctx context.Context, m api.Module, stack []uint64) {

@@ -43,6 +43,7 @@ type instance struct {
 
 	hook    abi.Hook          // being asked, else 0
 	call    *host.Call        // being asked about, else nil
+	fetched *fetched          // what the guest had fetched in this call, else nil
 	entries int               // calls of host functions, in this call
 	waited  time.Duration     // for the cache, in this call
 	session map[string]string // attributes that were read in this call; nil: none were
@@ -163,13 +164,14 @@ func (i *instance) configure() error {
 }
 
 // ask puts one call to a hook, within the time limit.
-func (i *instance) ask(hook abi.Hook, c *host.Call) (a abi.Answer, err error) {
+func (i *instance) ask(hook abi.Hook, c *host.Call, f *fetched) (a abi.Answer, err error) {
 	defer contain(&err)
 	if i.killed.Load() {
 		return a, errKilled
 	}
 	i.tick(c.Now)
 	i.tank.fill(i.plugin.opts.Limits.Time)
+	i.fetched = f
 	return i.exchange(hook, c)
 }
 
@@ -217,7 +219,7 @@ func (i *instance) reusable() bool {
 
 // leave forgets the call. Room for a frame of usual size is kept.
 func (i *instance) leave() {
-	i.hook, i.call, i.session = 0, nil, nil
+	i.hook, i.call, i.session, i.fetched = 0, nil, nil, nil
 	for n := range i.printed {
 		i.printed[n].flush()
 	}

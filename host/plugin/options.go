@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/authhost/authhost/host"
 	"github.com/tetratelabs/wazero"
 )
 
@@ -59,6 +60,9 @@ type Counts interface {
 	// PluginState is called for each operation on state, kv or session, with
 	// op get, set or add and its result: ok, absent, other, full or failed.
 	PluginState(plugin, state, op, result string)
+	// PluginFetch is called for each fetch, with ok for an answer, whatever its
+	// status, or one of the words of host.Fetched.
+	PluginFetch(plugin, result string)
 }
 
 // KV is one plugin's keys. Its methods are called by many goroutines. An error
@@ -83,6 +87,11 @@ type Sessions interface {
 	// ChangeAttributes has change alter them in place, as often as others alter
 	// them meanwhile, and returns its error.
 	ChangeAttributes(ctx context.Context, realm, userID, sessionID string, change func(map[string]string) error) error
+}
+
+// Fetcher sends requests to where a plugin may send them, and to nowhere else.
+type Fetcher interface {
+	Fetch(ctx context.Context, r host.Fetch) host.Fetched
 }
 
 // Engine is what runs a plugin's code.
@@ -123,6 +132,7 @@ type Options struct {
 	KV          KV       // its own keys; nil: not granted
 	Sessions    Sessions // attributes of the session in use; nil: not granted
 	Credentials bool     // get shows the values of credentials
+	HTTP        Fetcher  // calls out; nil: not granted
 
 	Cache   *Cache           // nil: compiled code is kept in memory and not shared
 	Logger  *slog.Logger     // nil: nothing is logged

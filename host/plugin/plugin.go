@@ -19,6 +19,7 @@ import (
 type Plugin struct {
 	opts     Options
 	hooks    []abi.Hook
+	fetches  bool // may answer that something is to be fetched
 	runtime  wazero.Runtime
 	compiled wazero.CompiledModule
 	cache    *Cache // its own, else nil
@@ -144,6 +145,7 @@ func (p *Plugin) open(caller context.Context, module []byte) (step string, err e
 	if p.hooks, err = check(p.compiled, &p.opts); err != nil {
 		return "check", err
 	}
+	p.fetches = fetches(p.compiled)
 	p.opts.Step("start")
 	if err := exportWASI(ctx, p.runtime); err != nil {
 		return "start", err
@@ -220,7 +222,9 @@ func (p *Plugin) Host() host.Plugin {
 // Close refuses new calls, waits until those under way have ended, by
 // themselves or at their time limit, and frees everything. When ctx ends
 // first the calls under way are ended at once, Close returns ctx's error and
-// the rest is freed as soon as they are gone. It may be called again.
+// the rest is freed as soon as they are gone. A call for which something is
+// being fetched has no instance meanwhile, and ends after it. It may be called
+// again.
 func (p *Plugin) Close(ctx context.Context) error {
 	p.closeOnce.Do(func() {
 		close(p.closing)

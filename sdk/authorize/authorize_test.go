@@ -109,7 +109,7 @@ func TestDecisions(t *testing.T) {
 		if v.Reordered || len(v.Answer.Headers) > authorize.MaxHeaders {
 			continue
 		}
-		next = [...]authorize.Decision{authorize.Abstain(), authorize.Allow(), authorize.Deny("")}[v.Code]
+		next = [...]authorize.Decision{authorize.Abstain(), authorize.Allow(), authorize.Deny(""), authorize.Fetch(v.Fetch())}[v.Code]
 		next = next.Reason(string(v.Answer.Reason))
 		if v.Answer.Status != 0 {
 			next = next.Status(v.Answer.Status)

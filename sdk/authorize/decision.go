@@ -1,6 +1,9 @@
 package authorize
 
-import "github.com/authhost/authhost/sdk/internal/guest"
+import (
+	"github.com/authhost/authhost/sdk/fetch"
+	"github.com/authhost/authhost/sdk/internal/guest"
+)
 
 // MaxHeaders is how many headers one Decision holds.
 const MaxHeaders = 8
@@ -12,6 +15,7 @@ type Decision struct {
 	status  uint16
 	reason  string
 	headers string // as they will be answered: a small value is cheap to return
+	fetch   *fetch.Request
 }
 
 // Abstain leaves the decision to the plugins that follow and to the route.
@@ -24,6 +28,13 @@ func Allow() Decision { return Decision{code: guest.CodeYes} }
 // chain. The reason is shown to the client: at most 1024 bytes in one line,
 // more is cut, and what is not text is replaced.
 func Deny(reason string) Decision { return Decision{code: guest.CodeNo, reason: reason} }
+
+// Fetch has something fetched and the handler asked again, which finds it by
+// Request.Fetched. It has neither status nor headers.
+func Fetch(r fetch.Request) Decision {
+	guest.DeclareFetch()
+	return Decision{code: guest.CodeFetch, fetch: &r}
+}
 
 // Status makes a deny answer 401, 403, 404 or 429. It panics with any other
 // status, and unless the decision is a deny.
@@ -60,7 +71,7 @@ func (d Decision) Reason(text string) Decision {
 }
 
 func (d *Decision) encode() uint64 {
-	if d.reason == "" && d.status == 0 && d.count == 0 {
+	if d.reason == "" && d.status == 0 && d.count == 0 && d.fetch == nil {
 		return uint64(d.code)
 	}
 	var a guest.Answer
@@ -69,5 +80,8 @@ func (d *Decision) encode() uint64 {
 	}
 	a.Reason(d.reason)
 	a.Headers(d.headers)
+	if d.fetch != nil {
+		d.fetch.Encode(&a)
+	}
 	return a.Finish(uint32(d.code))
 }

@@ -19,6 +19,7 @@ package credential
 
 import (
 	"github.com/authhost/authhost/sdk"
+	"github.com/authhost/authhost/sdk/fetch"
 	"github.com/authhost/authhost/sdk/internal/guest"
 )
 
@@ -70,6 +71,7 @@ type Choice struct {
 	code   uint8
 	index  uint16
 	reason string
+	fetch  *fetch.Request
 }
 
 // Abstain leaves the choice to the plugins that follow. If all abstain, no
@@ -83,6 +85,13 @@ func Try(c Candidate) Choice { return Choice{code: guest.CodeYes, index: uint16(
 // Stop refuses the request with 401, whatever other plugins would say.
 func Stop() Choice { return Choice{code: guest.CodeNo} }
 
+// Fetch has something fetched and the handler asked again, which finds it by
+// Request.Fetched.
+func Fetch(r fetch.Request) Choice {
+	guest.DeclareFetch()
+	return Choice{code: guest.CodeFetch, fetch: &r}
+}
+
 // Reason sets a reason for the log.
 func (c Choice) Reason(text string) Choice {
 	c.reason = text
@@ -94,6 +103,9 @@ func (c *Choice) encode() uint64 {
 	a.Reason(c.reason)
 	if c.code == guest.CodeYes {
 		a.Candidate(int(c.index))
+	}
+	if c.fetch != nil {
+		c.fetch.Encode(&a)
 	}
 	return a.Finish(uint32(c.code))
 }

@@ -83,6 +83,8 @@ func TestChoices(t *testing.T) {
 				return credential.Try(c).Reason(string(v.Answer.Reason))
 			case guest.CodeNo:
 				return credential.Stop().Reason(string(v.Answer.Reason))
+			case guest.CodeFetch:
+				return credential.Fetch(v.Fetch())
 			}
 			return credential.Abstain()
 		}

@@ -94,7 +94,7 @@ func (m *Module) cases() (*cases.Set, error) {
 func (m *Module) load(ctx context.Context, o plugin.Options, world *cases.World) (*plugin.Plugin, error) {
 	o.Name, o.Module, o.Headers, o.Limits.Instances = m.Name, m.content, m.headers, 1
 	o.Now, o.Rand = cases.Now, cases.Rand()
-	o.KV, o.Sessions, o.Credentials = world, world, true
+	o.KV, o.Sessions, o.HTTP, o.Credentials = world, world, world, true
 	if o.Config == nil {
 		o.Config = m.config
 	}

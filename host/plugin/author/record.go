@@ -65,7 +65,8 @@ func (s *subject) Begin(c *cases.Case) {
 func (s *subject) spent(fuel int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.now.fuel, s.now.took = fuel, time.Since(s.began)
+	s.now.fuel += fuel // of each time that it is asked, if it has something fetched
+	s.now.took = time.Since(s.began)
 }
 
 // of returns the record of a case, an empty one if it was not asked.

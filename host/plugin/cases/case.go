@@ -31,16 +31,17 @@ const (
 	onCredential = "on_credential"
 )
 
-// The bounds on a key and its value.
+// The bounds on a key and its value, and on the body of an answer.
 const (
 	maxKey      = 256
 	maxKeyValue = 4096
+	maxBody     = 64 << 10
 )
 
 // readCase reads one case; names are the lines of those before it. With
 // problems noted, it is not fit to be run.
 func readCase(v value, names map[string]int) *Case {
-	f := v.fields("name", "hook", "config", "time", "request", "identity", "candidates", "kv", "session", "expect")
+	f := v.fields("name", "hook", "config", "time", "request", "identity", "candidates", "kv", "session", "http", "expect")
 	c := &Case{Name: f["name"].need(), Hook: readHook(f["hook"]), Line: v.line}
 	if first := names[c.Name]; first > 0 {
 		f["name"].fail("%.80q is the name of the case in line %d too", c.Name, first)
@@ -52,6 +53,9 @@ func readCase(v value, names map[string]int) *Case {
 	c.call.Now = f["time"].time(Now())
 	readRequest(f["request"], &c.call)
 	c.kv = readKV(f["kv"])
+	for _, item := range f["http"].items() {
+		c.replies = append(c.replies, readReply(item))
+	}
 	switch c.Hook {
 	case onAuthorize:
 		readIdentity(f["identity"], &c.call)
@@ -224,6 +228,34 @@ func readKV(v value) map[string][]byte {
 		kv[p.name] = []byte(text)
 	}
 	return kv
+}
+
+// readReply reads what a request is answered with.
+func readReply(v value) reply {
+	f := v.fields("url", "method", "status", "body", "error")
+	r := reply{url: f["url"].need(), method: f["method"].or("")}
+	if f["error"].there() {
+		failures := []string{host.FetchRefused, host.FetchUnreachable, host.FetchTimeout, host.FetchTooLarge}
+		if r.found.Failure = f["error"].text(); !slices.Contains(failures, r.found.Failure) {
+			f["error"].fail("must be one of %s", strings.Join(failures, ", "))
+		}
+		for _, name := range []string{"status", "body"} {
+			if f[name].there() {
+				f[name].fail("is of an answer, and with error there is none")
+			}
+		}
+		return r
+	}
+	r.found.Status, r.found.Body = 200, []byte(f["body"].or(""))
+	if n := f["status"].number(); n != nil {
+		if r.found.Status = *n; *n < 200 || *n > 599 {
+			f["status"].fail("must be from 200 to 599")
+		}
+	}
+	if len(r.found.Body) > maxBody {
+		f["body"].fail("has at most %d bytes", maxBody)
+	}
+	return r
 }
 
 // readSession reads what the session of the request remembers.

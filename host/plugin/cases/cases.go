@@ -62,6 +62,7 @@ type Case struct {
 	kv         map[string][]byte
 	session    string // its id; empty: none
 	attributes map[string]string
+	replies    []reply
 }
 
 // Input says in one line what the plugin is asked: who wants what.

@@ -42,7 +42,7 @@ func (c *Case) Run(ctx context.Context, subject Subject, world *World) Result {
 		o.Begin(c)
 	}
 	r := Result{Case: c}
-	world.become(c.kv, c.session, c.attributes)
+	world.become(c.kv, c.session, c.attributes, c.replies)
 	if r.Err = ctx.Err(); r.Err == nil {
 		r.Got, r.Err = c.ask(ctx, subject)
 	}

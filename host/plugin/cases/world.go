@@ -3,7 +3,9 @@ package cases
 import (
 	"bytes"
 	"context"
+	"errors"
 	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -12,9 +14,9 @@ import (
 )
 
 // World is what a plugin on trial keeps in the place of anything real: keys of
-// its own, and the attributes of one session. Time stands still in it. It is
-// the plugin's KV and Sessions; the zero World has nothing and no session, and
-// no bound on keys.
+// its own, the attributes of one session, and what requests are answered with.
+// Time stands still in it. It is the plugin's KV, Sessions and Fetcher; the zero
+// World has nothing, no session and nobody to ask, and no bound on keys.
 type World struct {
 	Keys int // how many there may be; 0: any number
 
@@ -22,19 +24,42 @@ type World struct {
 	kv         map[string][]byte
 	session    string // the id of the only one that lives, or every
 	attributes map[string]string
+	replies    []reply // that were not given yet
+}
+
+// reply is what one request is answered with.
+type reply struct {
+	method string // any if empty
+	url    string
+	found  host.Fetched
 }
 
 const every = "*"
 
 // Clear makes it a world without keys, in which every session lives and
-// remembers nothing.
-func (w *World) Clear() { w.become(nil, every, nil) }
+// remembers nothing, and every request is refused.
+func (w *World) Clear() { w.become(nil, every, nil, nil) }
 
 // become makes it the world of a case.
-func (w *World) become(kv map[string][]byte, session string, attributes map[string]string) {
+func (w *World) become(kv map[string][]byte, session string, attributes map[string]string, replies []reply) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.kv, w.session, w.attributes = maps.Clone(kv), session, maps.Clone(attributes)
+	w.replies = slices.Clone(replies)
+}
+
+// Fetch gives the first reply for a request, each once. Without one the request
+// is refused.
+func (w *World) Fetch(_ context.Context, r host.Fetch) host.Fetched {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, reply := range w.replies {
+		if reply.url == r.URL && (reply.method == "" || reply.method == r.Method) {
+			w.replies = slices.Delete(w.replies, i, i+1)
+			return reply.found
+		}
+	}
+	return host.Fetched{Failure: host.FetchRefused, Cause: errors.New("nothing real is asked by cases and in a replay")}
 }
 
 // Get returns the value of a key, and whether it is there.

@@ -161,7 +161,7 @@ func (r *Rollout) runCases(ctx context.Context, spec Spec, c contents) (int, err
 		o := plugin.Options{Name: spec.Name, Module: c.module, Config: config, Headers: spec.Headers, Limits: limits, Isolated: spec.Isolated,
 			Engine: plugin.Interpreter, Now: cases.Now, Rand: cases.Rand()}
 		world.Keys = spec.Grants.Keys
-		spec.Grants.give(&o, world, world)
+		spec.Grants.give(&o, world)
 		if !interpreted {
 			o.Engine, o.Cache = plugin.Compiler, r.opts.Cache
 		}
@@ -190,7 +190,7 @@ func (r *Rollout) replay(ctx context.Context, a *Attempt, v *Version) error {
 	}
 	note := ""
 	if v.spec.Grants.Stateful() {
-		note = "; nothing was kept when they were asked"
+		note = "; nothing was kept or fetched when they were asked"
 	}
 	a.ends(OK, "%d of %d recent decisions change%s", n, report.Asked, note)
 	return nil

@@ -22,6 +22,8 @@ type Options struct {
 	// that are granted that. They must be set where an entry grants it.
 	KV       func(plugin string, keys int) (plugin.KV, error)
 	Sessions plugin.Sessions
+	// HTTP asks the hosts that a plugin is granted.
+	HTTP func(hosts []string, private bool) plugin.Fetcher
 }
 
 // State says what became last of a plugin.

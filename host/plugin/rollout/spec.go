@@ -27,13 +27,15 @@ type Spec struct {
 
 // Grants is what a plugin may do beyond answering.
 type Grants struct {
-	Session     bool // read and change what sessions remember
-	Credentials bool // read the values of credentials
-	Keys        int  // how many of its own it may keep; 0: none
+	Session     bool     // read and change what sessions remember
+	Credentials bool     // read the values of credentials
+	Keys        int      // how many of its own it may keep; 0: none
+	Hosts       []string // which hosts it may have asked
+	Private     bool     // those in private networks too
 }
 
 // Stateful says whether what it decides may rest on more than the request.
-func (g Grants) Stateful() bool { return g.Session || g.Keys > 0 }
+func (g Grants) Stateful() bool { return g.Session || g.Keys > 0 || len(g.Hosts) > 0 }
 
 // Gates bound which new versions may follow. They are of no concern to a
 // version that serves.

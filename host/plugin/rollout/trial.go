@@ -18,6 +18,7 @@ type trial struct {
 	counts   plugin.Counts
 	kv       plugin.KV
 	sessions plugin.Sessions
+	http     plugin.Fetcher
 	world    cases.World
 }
 
@@ -33,18 +34,31 @@ func (r *Rollout) options(spec Spec, o *plugin.Options) (*trial, error) {
 			return nil, err
 		}
 	}
-	spec.Grants.give(o, t, t)
+	if len(spec.Grants.Hosts) > 0 {
+		t.http = r.opts.HTTP(spec.Grants.Hosts, spec.Grants.Private)
+	}
+	spec.Grants.give(o, t)
 	return t, nil
 }
 
+// world is all that a plugin can be granted.
+type world interface {
+	plugin.KV
+	plugin.Sessions
+	plugin.Fetcher
+}
+
 // give has a plugin use what is granted.
-func (g Grants) give(o *plugin.Options, kv plugin.KV, sessions plugin.Sessions) {
+func (g Grants) give(o *plugin.Options, world world) {
 	o.Credentials = g.Credentials
 	if g.Keys > 0 {
-		o.KV = kv
+		o.KV = world
 	}
 	if g.Session {
-		o.Sessions = sessions
+		o.Sessions = world
+	}
+	if len(g.Hosts) > 0 {
+		o.HTTP = world
 	}
 }
 
@@ -61,6 +75,14 @@ func (t *trial) attributes() plugin.Sessions {
 		return t.sessions
 	}
 	return &t.world
+}
+
+// Fetch implements plugin.Fetcher.
+func (t *trial) Fetch(ctx context.Context, r host.Fetch) host.Fetched {
+	if t.live.Load() {
+		return t.http.Fetch(ctx, r)
+	}
+	return t.world.Fetch(ctx, r)
 }
 
 // Get implements plugin.KV.
@@ -93,6 +115,13 @@ func (t *trial) ChangeAttributes(ctx context.Context, realm, userID, sessionID s
 func (t *trial) PluginMetric(name, metric string, delta int64) {
 	if delta == 0 || t.live.Load() {
 		t.counts.PluginMetric(name, metric, delta)
+	}
+}
+
+// PluginFetch implements plugin.Counts.
+func (t *trial) PluginFetch(name, result string) {
+	if t.live.Load() {
+		t.counts.PluginFetch(name, result)
 	}
 }
 

@@ -79,7 +79,7 @@ func TestTrialsKeepNothing(t *testing.T) {
 	holds("3", true, 1, 3)
 	said := false
 	for _, s := range g.Status().Last.Steps {
-		said = said || s.Name == rollout.Replay && strings.Contains(s.Detail, "1 of 2 recent decisions change; nothing was kept when they were asked")
+		said = said || s.Name == rollout.Replay && strings.Contains(s.Detail, "1 of 2 recent decisions change; nothing was kept or fetched when they were asked")
 	}
 	if !said {
 		t.Errorf("steps %+v", g.Status().Last.Steps)
@@ -107,3 +107,4 @@ type added struct{ metric int64 }
 
 func (a *added) PluginMetric(_, _ string, delta int64) { a.metric += delta }
 func (a *added) PluginState(_, _, _, _ string)         {}
+func (a *added) PluginFetch(_, _ string)               {}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/authhost/authhost/sdk/fetch"
 	"github.com/authhost/authhost/sdk/internal/guest"
 )
 
@@ -53,7 +54,23 @@ type Answer struct {
 		Reason    repeated
 		Headers   [][2]repeated
 		Candidate *int
+		Request   *struct {
+			Method, URL, Body repeated
+			Headers           [][2]repeated
+		}
+		Blob repeated
 	}
+}
+
+// Fetch returns what is to be fetched, if that is the answer.
+func (a Answer) Fetch() (r fetch.Request) {
+	if v := a.Answer.Request; v != nil {
+		r = fetch.Request{Method: string(v.Method), URL: string(v.URL), Body: string(v.Body), State: string(a.Answer.Blob)}
+		for _, h := range v.Headers {
+			r.Headers = append(r.Headers, [2]string{string(h[0]), string(h[1])})
+		}
+	}
+	return r
 }
 
 // Result returns the bytes of the answer and what the hook returns.

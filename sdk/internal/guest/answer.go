@@ -114,6 +114,31 @@ func last(list string) bool {
 	return list != "" && at >= 0 && unsafe.StringData(list) == &written[at]
 }
 
+// Request adds what is to be fetched, as it is: the host judges it.
+func (a *Answer) Request(method, url, body string, headers [][2]string) {
+	start := a.n
+	a.head(answerRequest, 0)
+	a.short(method)
+	a.short(url)
+	b := a.room(a.n, 2)
+	b[0], b[1] = byte(len(headers)), byte(len(headers)>>8)
+	a.n += 2
+	for _, h := range headers {
+		a.short(h[0])
+		a.short(h[1])
+	}
+	a.text(body)
+	put32(a.room(start+4, 4), a.n-start-8)
+}
+
+// Blob adds what the host is to hand back, if there is anything.
+func (a *Answer) Blob(text string) {
+	if text != "" {
+		a.head(answerBlob, len(text))
+		a.text(text)
+	}
+}
+
 // Finish puts the answer into the buffer and returns the hook's result.
 func (a *Answer) Finish(code uint32) uint64 {
 	copy(buffer[:], out[:a.n])
@@ -131,6 +156,16 @@ func (a *Answer) head(id, length int) {
 	b[0], b[1], b[2], b[3] = byte(id), byte(id>>8), 0, 0
 	put32(b[4:], length)
 	a.n += 8
+}
+
+func (a *Answer) short(s string) {
+	if len(s) > 0xffff {
+		panic("sdk: a text of a request is longer than 65535 bytes")
+	}
+	b := a.room(a.n, 2)
+	b[0], b[1] = byte(len(s)), byte(len(s)>>8)
+	a.n += 2
+	a.text(s)
 }
 
 func (a *Answer) text(s string) {

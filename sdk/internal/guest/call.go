@@ -59,6 +59,12 @@ func (c *Call) Number(id int) uint64 {
 	return u64(b)
 }
 
+// There says whether the frame has a field.
+func (c *Call) There(id int) bool {
+	_, _, ok := c.frame.field(id)
+	return ok
+}
+
 func (c *Call) field(id int) (value string, ok bool) {
 	value, lazy, ok := c.frame.field(id)
 	if !lazy {

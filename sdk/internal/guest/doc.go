@@ -23,6 +23,8 @@ const (
 	CodeGoOn = 0 // abstain, go on, ok
 	CodeYes  = 1 // allow, next
 	CodeNo   = 2 // deny, refuse, stop
+
+	CodeFetch = 3 // fetch, and ask again
 )
 
 // Field numbers.
@@ -48,6 +50,11 @@ const (
 	FieldExpires    = 19
 	FieldCandidates = 32
 	FieldConfig     = 64
+
+	FieldFetchStatus = 66
+	FieldFetchBody   = 67
+	FieldFetchBlob   = 68
+	FieldFetchError  = 69
 )
 
 // Kinds of what get reads.
@@ -73,6 +80,8 @@ const (
 	answerReason    = 2
 	answerHeader    = 3
 	answerCandidate = 4
+	answerRequest   = 9
+	answerBlob      = 10
 
 	maxAnswer = 16 << 10
 	maxReason = 1024

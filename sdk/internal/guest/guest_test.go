@@ -119,6 +119,10 @@ func TestAnswers(t *testing.T) {
 			if v.Answer.Candidate != nil {
 				a.Candidate(*v.Answer.Candidate)
 			}
+			if v.Answer.Request != nil {
+				r := v.Fetch()
+				r.Encode(&a)
+			}
 			want, result := v.Result(t)
 			if got := a.Finish(v.Code); got != result || !bytes.Equal(guest.Buffer()[:len(want)], want) {
 				t.Errorf("%s: result %#x, want %#x; bytes\n%x, want\n%x", v.Name, got, result, guest.Buffer()[:len(want)], want)

@@ -16,6 +16,9 @@ func Metric(name string, delta int64) {
 	}
 }
 
+// DeclareFetch is the host function fetch, which does nothing.
+func DeclareFetch() {}
+
 func sessionGet(name string, dst []byte) int32 { return Host.SessionGet(name, dst) }
 
 // SessionSet is the host function session_set.

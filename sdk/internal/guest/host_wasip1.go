@@ -46,6 +46,13 @@ func hostKVSet(key unsafe.Pointer, keyLen uint32, old unsafe.Pointer, oldLen int
 //go:noescape
 func hostKVAdd(key unsafe.Pointer, keyLen uint32, delta, ttl int64, sum unsafe.Pointer) int32
 
+//go:wasmimport authhost fetch
+func hostFetch()
+
+// DeclareFetch does nothing. A plugin in which it can be reached imports fetch,
+// which declares that something is fetched.
+func DeclareFetch() { hostFetch() }
+
 func text(s string) (unsafe.Pointer, uint32) {
 	return unsafe.Pointer(unsafe.StringData(s)), uint32(len(s))
 }
