@@ -87,7 +87,7 @@ func TestCopy(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.clock.Pass(time.Hour)
-	h.set(alice.UserID, "e:1", []byte("of a later version"))
+	h.set(alice.UserID, "z:1", []byte("of a later version"))
 
 	h.wantCopied(there, session.Copied{Users: 3, Sessions: 2, New: 3})
 	for _, id := range []*host.Identity{alice, bob, carol} {

@@ -141,11 +141,11 @@ func TestReplicas(t *testing.T) {
 			t.Errorf("attributes %v, %v", got, err)
 		}
 
-		if found, err := r[1].EndSession(ctx, id.UserID, sessionID(t, fresh)); err != nil || !found {
+		if found, err := r[1].EndSession(ctx, id.UserID, sessionID(t, fresh), admin); err != nil || !found {
 			t.Fatal(found, err)
 		}
 		r[0].want(fresh, host.Unknown)
-		if found, err := r[2].EndSession(ctx, id.UserID, sessionID(t, fresh)); err != nil || found {
+		if found, err := r[2].EndSession(ctx, id.UserID, sessionID(t, fresh), admin); err != nil || found {
 			t.Errorf("ended twice: %v, %v", found, err)
 		}
 
@@ -233,7 +233,7 @@ func TestReplicasHammered(t *testing.T) {
 			go func() {
 				defer func() { done <- struct{}{} }()
 				for n := range 20 {
-					token, _, err := h.Create(t.Context(), id)
+					token, _, err := h.Create(t.Context(), id, host.Terms{})
 					if err != nil {
 						t.Errorf("replica %d: %v", i, err)
 						return
