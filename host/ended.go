@@ -1,9 +1,6 @@
 package host
 
-import (
-	"net/http"
-	"time"
-)
+import "time"
 
 // What an end of access is the end of.
 const (
@@ -37,14 +34,6 @@ type Ended struct {
 	Sessions []string // public ids of those that ended, as far as they are kept
 }
 
-// Message is an HTTP request that a plugin wants made.
-type Message struct {
-	Method string
-	URL    string
-	Header http.Header // canonical names
-	Body   []byte
-}
-
 // Terms are what a session is made with beyond what its realm says. The zero
 // value adds nothing.
 type Terms struct {
@@ -71,6 +60,6 @@ type Task struct {
 	Tries   int       // that were begun
 	Ended   *Ended    // of an event; else nil
 	Plugin  string    // of a message: who asked for it
-	Message *Message
+	Message *Fetch
 	Raw     []byte // as it is stored
 }

@@ -50,7 +50,7 @@ type Admitter interface {
 
 // Notifier is a plugin's on_logout: which messages an end of access is told by.
 type Notifier interface {
-	Notify(ctx context.Context, c *Call) ([]Message, error)
+	Notify(ctx context.Context, c *Call) ([]Fetch, error)
 }
 
 // Candidate is one credential as on_credential is shown it: without its value.
@@ -64,8 +64,8 @@ type Candidate struct {
 
 // Call is what a plugin is asked about. It holds for the length of the call.
 type Call struct {
-	Request    *Request     // nil in on_logout
-	Query      string // without credentials
+	Request    *Request // nil in on_logout
+	Query      string   // without credentials
 	Now        time.Time
 	Realm      string
 	Route      string

@@ -23,7 +23,7 @@ func twoHouses(t testing.TB) (here, there *house) {
 	here = newHouse(t)
 	mem := memory.New(here.clock.Now)
 	there = &house{t: t, clock: here.clock, memory: mem, spy: &spy{Driver: mem}}
-	there.sweeper = newSweeper(t, there.spy, here.clock)
+	there.sweeper = newSweeper(t, there.spy, here.clock, nil)
 	var err error
 	if there.Store, err = session.New(session.Options{Realm: realm, Cache: there.spy, Now: here.clock.Now}); err != nil {
 		t.Fatal(err)

@@ -33,7 +33,7 @@ func (s *Store) Create(ctx context.Context, id *host.Identity, terms host.Terms)
 	if err := s.check(id); err != nil {
 		return "", time.Time{}, err
 	}
-	if err := checkAttributes(terms.Attributes); err != nil {
+	if err := host.CheckAttributes(terms.Attributes); err != nil {
 		return "", time.Time{}, err
 	}
 	text, t, err := s.newToken(id.UserID)
@@ -118,6 +118,9 @@ func (s *Store) create(ctx context.Context, id *host.Identity, t *Token, sess *s
 		return false, unavailable(err)
 	}
 	wanted := s.ends.wants(id.UserID)
+	if wanted { // its end is told though no sweeper comes for days
+		c.Expires = time.UnixMilli(sess.Absolute).Add(keepWaiting)
+	}
 	stay, err := s.makeRoom(list, &c)
 	if err != nil {
 		return false, err

@@ -3,7 +3,6 @@ package session
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 
 	"github.com/authhost/authhost/host"
@@ -11,14 +10,14 @@ import (
 
 // message is what is to be delivered of an end of access.
 type message struct {
-	Plugin string              `cbor:"1,keyasint"` // that asked for it
-	Method string              `cbor:"2,keyasint"`
-	URL    string              `cbor:"3,keyasint"`
-	Header map[string][]string `cbor:"4,keyasint,omitempty"`
-	Body   []byte              `cbor:"5,keyasint,omitempty"`
-	At     int64               `cbor:"6,keyasint"` // when access ended
-	Tries  int                 `cbor:"7,keyasint,omitempty"`
-	Next   int64               `cbor:"8,keyasint,omitempty"` // not to be tried before; 0: at once
+	Plugin string      `cbor:"1,keyasint"` // that asked for it
+	Method string      `cbor:"2,keyasint"`
+	URL    string      `cbor:"3,keyasint"`
+	Header [][2]string `cbor:"4,keyasint,omitempty"` // names and values
+	Body   []byte      `cbor:"5,keyasint,omitempty"`
+	At     int64       `cbor:"6,keyasint"` // when access ended
+	Tries  int         `cbor:"7,keyasint,omitempty"`
+	Next   int64       `cbor:"8,keyasint,omitempty"` // not to be tried before; 0: at once
 }
 
 func decodeMessage(b []byte) (*message, error) {
@@ -50,8 +49,11 @@ func task(userID, name string, raw []byte) (t *host.Task, next int64, err error)
 		if err != nil {
 			return nil, 0, err
 		}
-		return &host.Task{Key: key, UserID: userID, Tries: m.Tries, Since: moment(m.At), Raw: raw, Plugin: m.Plugin,
-			Message: &host.Message{Method: m.Method, URL: m.URL, Header: http.Header(m.Header), Body: m.Body}}, m.Next, nil
+		f := &host.Fetch{Method: m.Method, URL: m.URL, Body: m.Body}
+		for _, h := range m.Header {
+			f.Headers = append(f.Headers, host.Header{Name: h[0], Value: h[1]})
+		}
+		return &host.Task{Key: key, UserID: userID, Tries: m.Tries, Since: moment(m.At), Raw: raw, Plugin: m.Plugin, Message: f}, m.Next, nil
 	}
 	return nil, 0, nil
 }

@@ -94,8 +94,11 @@ func (b *Outbox) Replace(ctx context.Context, t *host.Task, messages []*host.Tas
 		return false, ErrFull
 	}
 	for _, m := range messages {
-		record := message{Plugin: m.Plugin, Method: m.Message.Method, URL: m.Message.URL, Header: m.Message.Header, Body: m.Message.Body,
+		record := message{Plugin: m.Plugin, Method: m.Message.Method, URL: m.Message.URL, Body: m.Message.Body,
 			At: t.Since.UnixMilli(), Tries: 1, Next: cache.DueMillis(until)}
+		for _, h := range m.Message.Headers {
+			record.Header = append(record.Header, [2]string{h.Name, h.Value})
+		}
 		m.Raw, m.UserID, m.Since, m.Tries = encode(record), t.UserID, t.Since, 1
 		c.Put = append(c.Put, cache.Field{Name: fieldOf(m), Value: m.Raw})
 	}

@@ -44,7 +44,7 @@ func onReplicas(t *testing.T, run func(t *testing.T, r []*house), change ...func
 				if h.Store, err = session.New(o); err != nil {
 					t.Fatal(err)
 				}
-				h.sweeper = newSweeper(t, h.spy, clock)
+				h.sweeper = newSweeper(t, h.spy, clock, o.Teller)
 				list = append(list, h)
 			}
 			run(t, list)
@@ -52,9 +52,9 @@ func onReplicas(t *testing.T, run func(t *testing.T, r []*house), change ...func
 	}
 }
 
-func newSweeper(t testing.TB, d cache.Driver, clock *cachetest.Clock) *session.Sweeper {
+func newSweeper(t testing.TB, d cache.Driver, clock *cachetest.Clock, teller session.Teller) *session.Sweeper {
 	t.Helper()
-	w, err := session.NewSweeper(session.SweeperOptions{Cache: d, Now: clock.Now})
+	w, err := session.NewSweeper(session.SweeperOptions{Cache: d, Now: clock.Now, Teller: teller})
 	if err != nil {
 		t.Fatal(err)
 	}

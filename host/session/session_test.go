@@ -122,7 +122,7 @@ func newHouse(t testing.TB, change ...func(*session.Options)) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.Store, h.sweeper = s, newSweeper(t, h.spy, clock)
+	h.Store, h.sweeper = s, newSweeper(t, h.spy, clock, o.Teller)
 	return h
 }
 
