@@ -83,7 +83,7 @@ type Code uint32
 //	configure     ok         -      refuse  -
 //	on_credential abstain    next   stop    fetch
 //	on_authorize  abstain    allow  deny    fetch
-//	on_login      go on      -      refuse  -
+//	on_login      go on      -      refuse  fetch
 //	on_logout     ok         -      -       -
 const (
 	CodeGoOn  Code = 0
@@ -93,7 +93,7 @@ const (
 )
 
 // Fetches says whether the hook may have something fetched and be asked again.
-func (h Hook) Fetches() bool { return h == OnCredential || h == OnAuthorize }
+func (h Hook) Fetches() bool { return h == OnCredential || h == OnAuthorize || h == OnLogin }
 
 // MaxFetches is how often a hook may do so in one call.
 const MaxFetches = 3

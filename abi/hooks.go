@@ -19,12 +19,14 @@ type Attribute struct{ Name, Value string }
 // answers says whether a hook may return a code.
 func (h Hook) answers(c Code) bool {
 	switch h {
-	case Configure, OnLogin:
+	case Configure:
 		return c == CodeGoOn || c == CodeNo
+	case OnLogin:
+		return c == CodeGoOn || c == CodeNo || c == CodeFetch
 	case OnLogout:
 		return c == CodeGoOn
 	}
-	return c <= CodeNo || c == CodeFetch && h.Fetches()
+	return c <= CodeFetch
 }
 
 // deadline reads a moment in milliseconds since 1970.
