@@ -457,7 +457,7 @@ func TestWaitingIsKeptAndCounted(t *testing.T) {
 	if n := len(h.ends(id.UserID)); n != 1 {
 		t.Errorf("%d events after a week", n)
 	}
-	tally, err := session.Survey(t.Context(), h.spy, h.clock.Now, func(key string, err error) { t.Error(key, err) })
+	tally, err := session.Survey(t.Context(), h.spy, nil, h.clock.Now, func(key string, err error) { t.Error(key, err) })
 	if err != nil || tally.Events != 1 || tally.Messages != 0 || tally.Others != 0 {
 		t.Errorf("%+v, %v", tally, err)
 	}
