@@ -1,6 +1,9 @@
 package host
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // What an end of access is the end of.
 const (
@@ -61,5 +64,10 @@ type Task struct {
 	Ended   *Ended    // of an event; else nil
 	Plugin  string    // of a message: who asked for it
 	Message *Fetch
-	Raw     []byte // as it is stored
+	Asked   []string  // of an event: plugins that were
+	Until   time.Time // how long it is claimed, if the caller did
+	Raw     []byte    // as it is stored
 }
+
+// WasAsked says whether a plugin was.
+func (t *Task) WasAsked(plugin string) bool { return slices.Contains(t.Asked, plugin) }

@@ -397,10 +397,10 @@ func TestOutbox(t *testing.T) {
 		messages := []*host.Task{
 			{Key: mine[0].Key + "-hook-0", Plugin: "hook", Message: &host.Fetch{Method: "POST", URL: "https://a.example/", Headers: []host.Header{{Name: "X-A", Value: "b"}}, Body: []byte("{}")}},
 			{Key: mine[0].Key + "-hook-1", Plugin: "hook", Message: &host.Fetch{Method: "POST", URL: "https://b.example/"}}}
-		if ok, err := a.Replace(t.Context(), mine[0], messages, until); !ok || err != nil {
+		if ok, err := a.Replace(t.Context(), mine[0], messages, until, time.Time{}); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
-		if ok, err := a.Replace(t.Context(), mine[0], messages, until); ok || err != nil {
+		if ok, err := a.Replace(t.Context(), mine[0], messages, until, time.Time{}); ok || err != nil {
 			t.Error("replaced twice", err)
 		}
 		if ok, err := a.Drop(t.Context(), messages[1]); !ok || err != nil {

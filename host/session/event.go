@@ -57,6 +57,7 @@ type event struct {
 	Sessions []string  `cbor:"8,keyasint,omitempty"` // public ids
 	Tries    int       `cbor:"9,keyasint,omitempty"`
 	Next     int64     `cbor:"10,keyasint,omitempty"` // not to be taken up before; 0: at once
+	Asked    []string  `cbor:"11,keyasint,omitempty"` // plugins that were
 }
 
 // ending is why access ends, and by whom.

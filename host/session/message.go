@@ -39,7 +39,7 @@ func task(userID, name string, raw []byte) (t *host.Task, next int64, err error)
 		if err != nil {
 			return nil, 0, err
 		}
-		return &host.Task{Key: id, UserID: userID, Tries: e.Tries, Since: moment(e.At), Raw: raw, Ended: &host.Ended{
+		return &host.Task{Key: id, UserID: userID, Tries: e.Tries, Since: moment(e.At), Asked: e.Asked, Raw: raw, Ended: &host.Ended{
 			ID: id, UserID: userID, Issuer: e.Issuer, Subject: e.Subject, What: e.What, Why: e.Why,
 			By: host.Actor{Rank: e.Rank, ID: e.By}, At: moment(e.At), Sessions: e.Sessions,
 		}}, e.Next, nil
@@ -78,7 +78,7 @@ func postponed(t *host.Task, tries int, next int64) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		e.Tries, e.Next = tries, next
+		e.Tries, e.Next, e.Asked = tries, next, t.Asked
 		return encode(e), nil
 	}
 	m, err := decodeMessage(t.Raw)

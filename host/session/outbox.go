@@ -73,25 +73,34 @@ func (b *Outbox) postpone(ctx context.Context, t *host.Task, tries int, until ti
 		Expires: t.Since.Add(keepWaiting),
 	}, until)
 	if applied {
-		t.Raw, t.Tries = raw, tries
+		t.Raw, t.Tries, t.Until = raw, tries, until
 	}
 	return applied, err
 }
 
 // Replace puts the messages that an event is to be told by in its place, all of
 // them the caller's own until a moment, by their keys and plugins; false if
-// somebody else did. ErrFull says that too many wait already.
-func (b *Outbox) Replace(ctx context.Context, t *host.Task, messages []*host.Task, until time.Time) (bool, error) {
-	c := cache.Change{If: []cache.Field{{Name: fieldOf(t), Value: t.Raw}}, Delete: []string{fieldOf(t)}}
-	if len(messages) == 0 {
-		return b.w.o.Cache.Change(ctx, t.UserID, c)
+// somebody else did. With again the event stays for then, for plugins that were
+// not asked. ErrFull says that too many messages wait already.
+func (b *Outbox) Replace(ctx context.Context, t *host.Task, messages []*host.Task, until, again time.Time) (bool, error) {
+	c := cache.Change{If: []cache.Field{{Name: fieldOf(t), Value: t.Raw}}, Expires: t.Since.Add(keepWaiting)}
+	if again.IsZero() {
+		c.Delete = []string{fieldOf(t)}
+	} else {
+		raw, err := postponed(t, t.Tries, cache.DueMillis(again))
+		if err != nil {
+			return false, err
+		}
+		c.Put = []cache.Field{{Name: fieldOf(t), Value: raw}}
 	}
-	all, err := b.w.o.Cache.All(ctx, t.UserID)
-	if err != nil {
-		return false, err
-	}
-	if n := countMessages(all); n > 0 && n+len(messages) > MaxMessages {
-		return false, ErrFull
+	if len(messages) > 0 {
+		all, err := b.w.o.Cache.All(ctx, t.UserID)
+		if err != nil {
+			return false, err
+		}
+		if n := countMessages(all); n > 0 && n+len(messages) > MaxMessages {
+			return false, ErrFull
+		}
 	}
 	for _, m := range messages {
 		record := message{Plugin: m.Plugin, Method: m.Message.Method, URL: m.Message.URL, Body: m.Message.Body,
@@ -99,10 +108,15 @@ func (b *Outbox) Replace(ctx context.Context, t *host.Task, messages []*host.Tas
 		for _, h := range m.Message.Headers {
 			record.Header = append(record.Header, [2]string{h.Name, h.Value})
 		}
-		m.Raw, m.UserID, m.Since, m.Tries = encode(record), t.UserID, t.Since, 1
+		m.Raw, m.UserID, m.Since, m.Tries, m.Until = encode(record), t.UserID, t.Since, 1, until
 		c.Put = append(c.Put, cache.Field{Name: fieldOf(m), Value: m.Raw})
 	}
-	c.Expires = t.Since.Add(keepWaiting)
+	if len(c.Put) == 0 {
+		return b.w.o.Cache.Change(ctx, t.UserID, c)
+	}
+	if !again.IsZero() && (len(messages) == 0 || again.Before(until)) {
+		until = again
+	}
 	return b.change(ctx, t.UserID, c, until)
 }
 
