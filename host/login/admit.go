@@ -29,7 +29,11 @@ func (h *Handlers) admit(ctx context.Context, v *Visit, who *host.Identity, by h
 			call.Terms = new(host.Terms)
 			call.Terms.Idle, call.Terms.Absolute = v.Realm.Sessions.Deadlines(who)
 		}
+		start := h.o.Now()
 		a, err := p.Admitter.Admit(ctx, &call)
+		if v.Event != nil {
+			v.Event.Plugins += h.o.Now().Sub(start)
+		}
 		if err != nil {
 			return host.Terms{}, err
 		}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/textproto"
 	"slices"
 	"strings"
 
@@ -30,18 +29,30 @@ func parseConfig(data []byte) (*webhook, error) {
 		return nil, errors.New("url is missing, or does not begin with https:// (or http://, where the capability says private)")
 	}
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
-		canonical := textproto.CanonicalMIMEHeaderKey(name)
-		if slices.Contains(own, canonical) {
-			return nil, fmt.Errorf("header %s is set already", canonical)
+		header := canonical(name)
+		if slices.Contains(own, header) {
+			return nil, fmt.Errorf("header %s is set already", header)
 		}
 		if name == "" || strings.ContainsAny(name+headers[name], "\r\n\x00") {
 			return nil, errors.New("a header that cannot be sent")
 		}
-		w.headers = append(w.headers, [2]string{canonical, headers[name]})
+		w.headers = append(w.headers, [2]string{header, headers[name]})
 	}
 	if secret != "" && len(secret) < minSecret {
 		return nil, fmt.Errorf("secret is shorter than %d bytes: openssl rand -hex 32 makes a good one", minSecret)
 	}
 	w.secret = []byte(secret)
 	return w, nil
+}
+
+// canonical writes a header's name as HTTP/1.1 does. Package net/textproto would
+// bring in more than the sandbox has.
+func canonical(name string) string {
+	parts := strings.Split(strings.ToLower(name), "-")
+	for i, p := range parts {
+		if p != "" {
+			parts[i] = strings.ToUpper(p[:1]) + p[1:]
+		}
+	}
+	return strings.Join(parts, "-")
 }
