@@ -189,8 +189,9 @@ func TestEveryEndIsTold(t *testing.T) {
 				t.Error("a secret is in the log")
 			}
 			within(t, time.Minute, "nothing waits", func() bool {
-				tally := counted(t, "stats", "--config", hosts[1].config)
-				return tally["events"]+tally["messages"] == 0
+				out, code := cacheCommand(t, "stats", "--config", hosts[1].config, "--output", "json")
+				tally := struct{ Events, Messages int }{-1, -1}
+				return code == 0 && json.Unmarshal([]byte(out), &tally) == nil && tally.Events == 0 && tally.Messages == 0
 			})
 		})
 	}
