@@ -62,6 +62,21 @@ func isMain(path string) bool {
 		(bytes.HasPrefix(content, []byte("package main")) || bytes.Contains(content, []byte("\npackage main")))
 }
 
+// asked says where the plugin is to be listed, by the packages of the SDK that
+// its own files import.
+func (s *source) asked() (routes, realms bool) {
+	files, _ := filepath.Glob(filepath.Join(s.dir, "*.go")) // the pattern is sound
+	for _, f := range files {
+		content, err := os.ReadFile(f)
+		if err != nil || strings.HasSuffix(f, "_test.go") {
+			continue
+		}
+		routes = routes || bytes.Contains(content, []byte(`/sdk/authorize"`)) || bytes.Contains(content, []byte(`/sdk/credential"`))
+		realms = realms || bytes.Contains(content, []byte(`/sdk/login"`)) || bytes.Contains(content, []byte(`/sdk/logout"`))
+	}
+	return routes || !realms, realms
+}
+
 // build compiles the plugin and puts the module in its place in one step, so
 // that the host never sees half of one.
 func (s *source) build(ctx context.Context) error {
