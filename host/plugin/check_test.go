@@ -44,8 +44,6 @@ func TestAttackPlugin_static_checks(t *testing.T) {
 		{"hook of the wrong type", `"on_credential" has the type () -> ()`, with(ok, Func{Export: "on_credential"})},
 		{"configure of the wrong type", `"configure" has the type () -> ()`, with(ok, Func{Export: "configure"})},
 		{"on_response", "on_response is not supported by this version", hook(ok, "on_response")},
-		{"on_logout", "on_logout is not supported by this version", hook(ok, "on_logout")},
-		{"on_response", "on_response is not supported by this version", hook(ok, "on_response")},
 		{"ungranted host function", "authhost.kv_get", importing(Import{Module: "authhost", Name: "kv_get"})},
 		{"get of the wrong type", "authhost.get has the type", importing(shortGet)},
 		{"log of the wrong type", "authhost.log has the type", importing(Import{Module: "authhost", Name: "log"})},
