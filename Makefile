@@ -3,7 +3,7 @@
 GO          ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 MODULES     := . sdk plugins
-WASM        := $(patsubst %,plugins/%.wasm,cookie-fallback/cookie-fallback rate-limit/rate-limit rbac-gitops/rbac-gitops)
+WASM        := $(patsubst %,plugins/%.wasm,cookie-fallback/cookie-fallback logout-webhook/logout-webhook rate-limit/rate-limit rbac-gitops/rbac-gitops)
 ASC         := .cache/assemblyscript/node_modules/.bin/asc
 FUZZTIME    ?= 5s
 VERSION     ?= $(shell git describe --always --dirty 2>/dev/null || echo devel)

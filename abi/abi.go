@@ -83,6 +83,8 @@ type Code uint32
 //	configure     ok         -      refuse  -
 //	on_credential abstain    next   stop    fetch
 //	on_authorize  abstain    allow  deny    fetch
+//	on_login      go on      -      refuse  fetch
+//	on_logout     ok         -      -       -
 const (
 	CodeGoOn  Code = 0
 	CodeYes   Code = 1
@@ -91,7 +93,7 @@ const (
 )
 
 // Fetches says whether the hook may have something fetched and be asked again.
-func (h Hook) Fetches() bool { return h == OnCredential || h == OnAuthorize }
+func (h Hook) Fetches() bool { return h == OnCredential || h == OnAuthorize || h == OnLogin }
 
 // MaxFetches is how often a hook may do so in one call.
 const MaxFetches = 3
@@ -131,6 +133,15 @@ const (
 	FieldCredential Field = 18 // text: source/kind, such as header/jwt
 	FieldExpires    Field = 19 // number: Unix seconds, when the credential ends
 	FieldCandidates Field = 32 // list of candidates, see AppendCandidate
+	FieldIdle       Field = 40 // number: Unix milliseconds, the session's first idle deadline
+	FieldAbsolute   Field = 41 // number: Unix milliseconds, its last moment
+	FieldEvent      Field = 48 // text: evt_…, the id of the end of access
+	FieldWhy        Field = 49 // text: one of a few words
+	FieldByRank     Field = 50 // text: self, realm_admin, operator or host
+	FieldByID       Field = 51 // text: absent if it was the host
+	FieldEnded      Field = 52 // number: Unix milliseconds
+	FieldWhat       Field = 53 // text: session, token or user
+	FieldSessions   Field = 54 // list: public ids of the sessions that ended
 	FieldConfig     Field = 64 // text: the plugin's configuration as JSON
 
 	FieldFetchStatus Field = 66 // number: 0 if there was no answer
@@ -196,6 +207,11 @@ const (
 	AnswerHeader    AnswerField = 3 // 16-bit length of the name, name, value; repeats
 	AnswerCandidate AnswerField = 4 // 32-bit number: which candidate to try, with next
 
+	AnswerIdle      AnswerField = 5 // 64-bit number: Unix milliseconds
+	AnswerAbsolute  AnswerField = 6 // 64-bit number: Unix milliseconds
+	AnswerAttribute AnswerField = 7 // 16-bit length of the name, name, value; repeats
+	AnswerCall      AnswerField = 8 // a request that is to be delivered, see ParseRequest; repeats
+
 	AnswerRequest AnswerField = 9  // what to fetch, see ParseRequest
 	AnswerBlob    AnswerField = 10 // text: 1 to MaxBlob bytes, with a request
 )
@@ -211,6 +227,14 @@ func (f AnswerField) String() string {
 		return "3 (header)"
 	case AnswerCandidate:
 		return "4 (candidate)"
+	case AnswerIdle:
+		return "5 (idle)"
+	case AnswerAbsolute:
+		return "6 (absolute)"
+	case AnswerAttribute:
+		return "7 (attribute)"
+	case AnswerCall:
+		return "8 (call)"
 	case AnswerRequest:
 		return "9 (request)"
 	case AnswerBlob:

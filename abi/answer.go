@@ -22,6 +22,10 @@ type Answer struct {
 	Headers      []Header
 	Candidate    int
 	HasCandidate bool
+	Idle         uint64 // Unix milliseconds; 0: none given
+	Absolute     uint64
+	Attributes   []Attribute
+	Calls        []Request
 	Request      *Request // nil but with CodeFetch
 	Blob         []byte
 }
@@ -55,9 +59,9 @@ type AnswerParser struct {
 func (p *AnswerParser) Parse(hook Hook, code Code, b []byte) (Answer, error) {
 	a := Answer{Code: code}
 	switch {
-	case hook != Configure && hook != OnCredential && hook != OnAuthorize:
+	case hook < Configure || hook > OnLogout:
 		return a, fmt.Errorf("hook %d (%s) has no answer in ABI version %d", hook, hook, Version)
-	case code > CodeFetch || code == CodeFetch && !hook.Fetches() || hook == Configure && code == CodeYes:
+	case !hook.answers(code):
 		return a, fmt.Errorf("%s returned unknown code %d", hook, code)
 	case len(b) > MaxAnswer:
 		return a, fmt.Errorf("%s answered %d bytes, %d are allowed", hook, len(b), MaxAnswer)
@@ -101,10 +105,18 @@ func (a *Answer) field(p *AnswerParser, hook Hook, id AnswerField, v []byte) err
 	switch {
 	case id == AnswerReason:
 		return a.reason(p, v)
-	case id == AnswerStatus && hook == OnAuthorize && a.Code == CodeNo:
-		return a.status(v)
-	case id == AnswerHeader && hook == OnAuthorize && a.Code != CodeFetch:
+	case id == AnswerStatus && (hook == OnAuthorize || hook == OnLogin) && a.Code == CodeNo:
+		return a.status(hook, v)
+	case id == AnswerHeader && (hook == OnAuthorize && a.Code != CodeFetch || hook == OnLogin && a.Code == CodeNo):
 		return a.header(v)
+	case id == AnswerIdle && hook == OnLogin && a.Code == CodeGoOn:
+		return deadline(&a.Idle, v)
+	case id == AnswerAbsolute && hook == OnLogin && a.Code == CodeGoOn:
+		return deadline(&a.Absolute, v)
+	case id == AnswerAttribute && hook == OnLogin && a.Code == CodeGoOn:
+		return a.attribute(v)
+	case id == AnswerCall && hook == OnLogout:
+		return a.call(v)
 	case id == AnswerCandidate && hook == OnCredential && a.Code == CodeYes:
 		return a.candidate(v)
 	case id == AnswerRequest && a.Code == CodeFetch:
@@ -142,17 +154,19 @@ func (p *AnswerParser) text(v []byte) string {
 	return s
 }
 
-func (a *Answer) status(v []byte) error {
+func (a *Answer) status(hook Hook, v []byte) error {
 	if a.Status != 0 {
 		return errTwice
 	}
 	if len(v) != 4 {
 		return errNumber
 	}
-	switch s := binary.LittleEndian.Uint32(v); s {
-	case 401, 403, 404, 429:
+	switch s := binary.LittleEndian.Uint32(v); {
+	case s == 401, s == 403, s == 429, s == 404 && hook == OnAuthorize:
 		a.Status = int(s)
 		return nil
+	case hook == OnLogin:
+		return fmt.Errorf("status %d is not one of 401, 403, 429", s)
 	default:
 		return fmt.Errorf("status %d is not one of 401, 403, 404, 429", s)
 	}
@@ -278,11 +292,9 @@ func AppendAnswer(b []byte, a Answer) []byte {
 		b = appendHead(b, AnswerCandidate, 4)
 		b = binary.LittleEndian.AppendUint32(b, uint32(a.Candidate))
 	}
+	b = appendHooks(b, &a)
 	if a.Request != nil {
-		head := len(b)
-		b = appendHead(b, AnswerRequest, 0)
-		b = AppendRequest(b, *a.Request)
-		binary.LittleEndian.PutUint32(b[head+4:], uint32(len(b)-head-answerHead))
+		b = appendRequestField(b, AnswerRequest, *a.Request)
 	}
 	if len(a.Blob) > 0 {
 		b = appendHead(b, AnswerBlob, len(a.Blob))

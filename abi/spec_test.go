@@ -103,37 +103,50 @@ func TestSpecTables(t *testing.T) {
 		want           []string
 	}{
 		{"| field | name | type | hooks |", "Field", []string{
-			row(abi.FieldMethod, "method", "text", "2 3"),
-			row(abi.FieldScheme, "scheme", "text", "2 3"),
-			row(abi.FieldHost, "host", "text", "2 3"),
-			row(abi.FieldPath, "path", "text", "2 3"),
-			row(abi.FieldRawPath, "raw_path", "text", "2 3"),
-			row(abi.FieldQuery, "query", "text", "2 3"),
-			row(abi.FieldClient, "client", "text", "2 3"),
-			row(abi.FieldTime, "time", "number", "2 3"),
+			row(abi.FieldMethod, "method", "text", "2 3 4"),
+			row(abi.FieldScheme, "scheme", "text", "2 3 4"),
+			row(abi.FieldHost, "host", "text", "2 3 4"),
+			row(abi.FieldPath, "path", "text", "2 3 4"),
+			row(abi.FieldRawPath, "raw_path", "text", "2 3 4"),
+			row(abi.FieldQuery, "query", "text", "2 3 4"),
+			row(abi.FieldClient, "client", "text", "2 3 4"),
+			row(abi.FieldTime, "time", "number", "2 3 4 5"),
 			row(abi.FieldRoute, "route", "text", "2 3"),
-			row(abi.FieldRealm, "realm", "text", "2 3"),
-			row(abi.FieldUserID, "user_id", "text", "3"),
-			row(abi.FieldIssuer, "issuer", "text", "3"),
-			row(abi.FieldSubject, "subject", "text", "3"),
-			row(abi.FieldRoles, "roles", "list", "3"),
-			row(abi.FieldGroups, "groups", "list", "3"),
-			row(abi.FieldEmail, "email", "text", "3"),
-			row(abi.FieldSessionID, "session_id", "text", "3"),
-			row(abi.FieldCredential, "credential", "text", "3"),
-			row(abi.FieldExpires, "expires", "number", "3"),
+			row(abi.FieldRealm, "realm", "text", "2 3 4 5"),
+			row(abi.FieldUserID, "user_id", "text", "3 4 5"),
+			row(abi.FieldIssuer, "issuer", "text", "3 4 5"),
+			row(abi.FieldSubject, "subject", "text", "3 4 5"),
+			row(abi.FieldRoles, "roles", "list", "3 4"),
+			row(abi.FieldGroups, "groups", "list", "3 4"),
+			row(abi.FieldEmail, "email", "text", "3 4"),
+			row(abi.FieldSessionID, "session_id", "text", "3 5"),
+			row(abi.FieldCredential, "credential", "text", "3 4"),
+			row(abi.FieldExpires, "expires", "number", "3 4"),
 			row(abi.FieldCandidates, "candidates", "list", "2"),
+			row(abi.FieldIdle, "idle", "number", "4"),
+			row(abi.FieldAbsolute, "absolute", "number", "4"),
+			row(abi.FieldEvent, "event_id", "text", "5"),
+			row(abi.FieldWhy, "why", "text", "5"),
+			row(abi.FieldByRank, "by_rank", "text", "5"),
+			row(abi.FieldByID, "by_id", "text", "5"),
+			row(abi.FieldEnded, "ended", "number", "5"),
+			row(abi.FieldWhat, "what", "text", "5"),
+			row(abi.FieldSessions, "sessions", "list", "5"),
 			row(abi.FieldConfig, "config", "text", "1"),
-			row(abi.FieldFetchStatus, "fetch_status", "number", "2 3"),
-			row(abi.FieldFetchBody, "fetch_body", "text", "2 3"),
-			row(abi.FieldFetchBlob, "fetch_blob", "text", "2 3"),
-			row(abi.FieldFetchError, "fetch_error", "text", "2 3"),
+			row(abi.FieldFetchStatus, "fetch_status", "number", "2 3 4"),
+			row(abi.FieldFetchBody, "fetch_body", "text", "2 3 4"),
+			row(abi.FieldFetchBlob, "fetch_blob", "text", "2 3 4"),
+			row(abi.FieldFetchError, "fetch_error", "text", "2 3 4"),
 		}},
 		{"| field | name | value |", "Answer", []string{
 			row(abi.AnswerStatus, "status", "4-byte number: 401, 403, 404 or 429"),
 			row(abi.AnswerReason, "reason", fmt.Sprintf("text of 1 to %d bytes, one line", abi.MaxReason)),
 			row(abi.AnswerHeader, "header", "length of the name in 2 bytes, name, value"),
 			row(abi.AnswerCandidate, "candidate", "4-byte number"),
+			row(abi.AnswerIdle, "idle", "8-byte number: Unix milliseconds"),
+			row(abi.AnswerAbsolute, "absolute", "8-byte number: Unix milliseconds"),
+			row(abi.AnswerAttribute, "attribute", "length of the name in 2 bytes, name, value"),
+			row(abi.AnswerCall, "call", "a request, in the layout of what to fetch"),
 			row(abi.AnswerRequest, "request", "what to fetch, see below"),
 			row(abi.AnswerBlob, "blob", fmt.Sprintf("bytes, 1 to %d", abi.MaxBlob)),
 		}},
@@ -148,6 +161,8 @@ func TestSpecTables(t *testing.T) {
 			"`configure` " + fmt.Sprint(int(abi.Configure)),
 			"`on_credential` " + fmt.Sprint(int(abi.OnCredential)),
 			"`on_authorize` " + fmt.Sprint(int(abi.OnAuthorize)),
+			"`on_login` " + fmt.Sprint(int(abi.OnLogin)),
+			"`on_logout` " + fmt.Sprint(int(abi.OnLogout)),
 		}},
 	} {
 		var got []string
@@ -200,29 +215,51 @@ func TestWordsOfFetches(t *testing.T) {
 	}
 }
 
+// So have the words for what ended, and why.
+func TestSpecNamesEveryEnd(t *testing.T) {
+	var got []string
+	for _, r := range rows(t, "| why | |", 1) {
+		got = append(got, r[0])
+	}
+	want := []string{host.WhyLogout, host.WhySession, host.WhyEverywhere, host.WhyDeactivated, host.WhyIdle, host.WhyAbsolute, host.WhyToken, host.WhyDisplaced}
+	for i := range want {
+		want[i] = "`" + want[i] + "`"
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	for _, what := range []string{host.EndedSession, host.EndedToken, host.EndedUser} {
+		if !strings.Contains(spec(t), "`"+what+"`") {
+			t.Errorf("SPEC.md does not name %s", what)
+		}
+	}
+}
+
 // The bounds are in the text as numbers.
 func TestSpecBounds(t *testing.T) {
 	text := spec(t)
 	for what, bound := range map[string]int{
-		"`length` is %d or more":     abi.MinBuffer,
-		"at most %d. The host":       abi.MaxAnswer,
-		"up to %d times":             abi.MaxHeaders,
-		"1 to %d bytes of an RFC":    abi.MaxHeaderName,
-		"a value 0 to %d bytes":      abi.MaxHeaderValue,
-		"a method of 1 to %d bytes":  abi.MaxMethod,
-		"a URL of 1 to %d bytes":     abi.MaxURL,
-		"at most %d times a call":    abi.MaxFetches,
-		"The plugin ABI, version %d": abi.Version,
-		"what is absent is −%d":      -abi.Absent,
-		"A name is 1 to %d of `a`":   abi.MaxMetricName,
-		"has at most %d names":       abi.MaxCounters,
-		"A key is 1 to %d bytes":     abi.MaxKey,
-		"a value up to %d, any":      abi.MaxKeyValue,
-		"1 to %d, which is 31 days":  abi.MaxTTL,
-		"at most %d attributes":      host.MaxAttributes,
-		"together at most %d bytes":  host.MaxAttributeBytes,
-		"of −%d: whatever it is":     -abi.LengthAny,
-		"−%d: there are as many":     -abi.SetFull,
+		"`length` is %d or more":        abi.MinBuffer,
+		"at most %d. The host":          abi.MaxAnswer,
+		"up to %d times":                abi.MaxHeaders,
+		"1 to %d bytes of an RFC":       abi.MaxHeaderName,
+		"a value 0 to %d bytes":         abi.MaxHeaderValue,
+		"a method of 1 to %d bytes":     abi.MaxMethod,
+		"a URL of 1 to %d bytes":        abi.MaxURL,
+		"at most %d times a call":       abi.MaxFetches,
+		"The plugin ABI, version %d":    abi.Version,
+		"what is absent is −%d":         -abi.Absent,
+		"A name is 1 to %d of `a`":      abi.MaxMetricName,
+		"has at most %d names":          abi.MaxCounters,
+		"A key is 1 to %d bytes":        abi.MaxKey,
+		"a value up to %d, any":         abi.MaxKeyValue,
+		"1 to %d, which is 31 days":     abi.MaxTTL,
+		"at most %d attributes":         host.MaxAttributes,
+		"together at most %d bytes":     host.MaxAttributeBytes,
+		"of −%d: whatever it is":        -abi.LengthAny,
+		"−%d: there are as many":        -abi.SetFull,
+		"`on_login`; up to %d times |":  abi.MaxAttributes,
+		"`on_logout`; up to %d times |": abi.MaxCalls,
 	} {
 		if s := fmt.Sprintf(what, bound); !strings.Contains(text, s) {
 			t.Errorf("SPEC.md does not say: %s", s)

@@ -85,6 +85,11 @@ type answerVector struct {
 		Candidate *int
 		Request   *requestVector
 		Blob      repeated
+		Idle      uint64
+		Absolute  uint64
+
+		Attributes [][2]repeated
+		Calls      []requestVector
 	}
 }
 
@@ -135,6 +140,13 @@ func (v answerVector) want() abi.Answer {
 	}
 	if v.Answer.Blob != "" {
 		a.Blob = []byte(v.Answer.Blob)
+	}
+	a.Idle, a.Absolute = v.Answer.Idle, v.Answer.Absolute
+	for _, t := range v.Answer.Attributes {
+		a.Attributes = append(a.Attributes, abi.Attribute{Name: string(t[0]), Value: string(t[1])})
+	}
+	for _, c := range v.Answer.Calls {
+		a.Calls = append(a.Calls, *c.want())
 	}
 	return a
 }

@@ -28,13 +28,18 @@ func TestDocsOperating(t *testing.T) {
 	writeFile(t, filepath.Join(dir, "operator.tokens"), "ann "+token+"\n")
 	writeFile(t, filepath.Join(dir, "trap.wasm"), string(guest([]byte{0}).Encode()))
 	writeFile(t, filepath.Join(dir, "keeping.wasm"), string(keeping()))
+	writeFile(t, filepath.Join(dir, "asking.wasm"), string(asking()))
 	config := filepath.Join(dir, "authhost.yaml")
 	content, err := os.ReadFile(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, config, strings.NewReplacer("plugins:\n", "plugins:\n  - {name: trap, module: trap.wasm}\n  - {name: keeping, module: keeping.wasm, capabilities: [{kv: {keys: 1}}]}\n",
-		"routes:\n", "routes:\n  - {path: /trap, plugins: [trap]}\n  - {path: /kept, plugins: [keeping]}\n").Replace(string(content)))
+	l := newListener(t)
+	l.up()
+	writeFile(t, config, strings.NewReplacer("plugins:\n", strings.ReplaceAll(webhook(l), "PLUGINS", artifacts(t))+"  - {name: trap, module: trap.wasm}\n  - {name: keeping, module: keeping.wasm, capabilities: [{kv: {keys: 1}}]}\n"+
+		"  - {name: asking, module: asking.wasm, capabilities: [{http: {hosts: [nobody.invalid]}}]}\n",
+		"routes:\n", "routes:\n  - {path: /trap, plugins: [trap]}\n  - {path: /kept, plugins: [keeping]}\n  - {path: /asked, plugins: [asking]}\n",
+		"    credentials: [", toldRealm+"    credentials: [").Replace(string(content)))
 	h := serveFile(t, config)
 	eventually(t, "ready", func() bool { return get(t, h.telemetry+"/readyz").status == http.StatusOK })
 
@@ -51,6 +56,12 @@ func TestDocsOperating(t *testing.T) {
 	if a := h.forwardAuth(t, "GET", "/kept", bearer(idp.token(t, "viewer", nil))...); a.status != http.StatusOK {
 		t.Errorf("a plugin that keeps: %s", a)
 	}
+	if a := h.forwardAuth(t, "GET", "/asked", bearer(idp.token(t, "viewer", nil))...); a.status != http.StatusServiceUnavailable {
+		t.Errorf("a plugin that asks nobody: %s", a)
+	}
+	session := h.login(t, idp.token(t, "viewer", nil)).token
+	h.logout(t, bearer(session)...)
+	eventually(t, "the logout is told", func() bool { return l.count("logout") == 1 })
 	reload := blocks(t, "docs/operating.md", "sh")[1]
 	if !strings.HasPrefix(reload, "curl ") || !strings.Contains(reload, "http://127.0.0.1:8081/") {
 		t.Fatalf("the reload by the operator is %s", reload)

@@ -213,8 +213,9 @@ var (
 )
 
 // foreign are words of these pages in the form of a configuration key that
-// belong to somebody else, the last of them to what is told of a plugin.
-var foreign = []string{"authhost_ready", "auth_request", "forward_auth", "rolled_back", "last_error", "last_attempt"}
+// belong to somebody else, most of the last to what is told of a plugin.
+var foreign = []string{"authhost_ready", "auth_request", "forward_auth", "rolled_back", "last_error", "last_attempt",
+	"authhost_logout_waiting", "given_up", "too_large", "on_logout", "private"}
 
 // Every configuration key that a page names is one, by the reference.
 func TestDocsKeysExist(t *testing.T) {

@@ -94,6 +94,18 @@ func growing() []byte {
 	return guest(Join(Forever(Const32(16), Op(0x40, 0, Drop)), Const64(int64(abi.CodeYes)))).Encode()
 }
 
+// asking is a module that has something fetched and is never content.
+func asking() []byte {
+	answer := abi.AppendAnswer(nil, abi.Answer{Code: abi.CodeFetch, Request: &abi.Request{Method: "GET", URL: "https://nobody.invalid/"}})
+	m := guest(Join(
+		Const32(guestBuffer), Const32(guestAnswer), Const32(int32(len(answer))), Op(0xfc, 0x0a, 0, 0), // memory.copy
+		Const64(int64(len(answer))<<32|int64(abi.CodeFetch)),
+	))
+	m.Imports = []Import{{Module: abi.ImportModule, Name: abi.ImportFetch}}
+	m.Data = map[uint32]string{guestAnswer: string(answer)}
+	return m.Encode()
+}
+
 // check runs authhost check and returns what it said and its exit code.
 func check(t testing.TB, file string) (output string, code int) {
 	t.Helper()

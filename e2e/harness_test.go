@@ -64,7 +64,7 @@ func TestMain(m *testing.M) {
 }
 
 // artifacts compiles authhost and the plugins, once, and returns the folder:
-// authhost, cookie-fallback.wasm, rbac-gitops.wasm. It reads every source
+// authhost, and the plugins that ship but one. It reads every source
 // first: a cached test result must not outlive them.
 func artifacts(t testing.TB) string {
 	t.Helper()
@@ -76,7 +76,7 @@ func artifacts(t testing.TB) string {
 			return
 		}
 		built.err = goBuild(root, nil, filepath.Join(built.dir, "authhost"), "./cmd/authhost")
-		for _, p := range []string{"cookie-fallback", "rbac-gitops"} {
+		for _, p := range []string{"cookie-fallback", "rbac-gitops", "logout-webhook"} {
 			if built.err == nil {
 				built.err = buildGuest(filepath.Join(root, "plugins", p), filepath.Join(built.dir, p+".wasm"))
 			}

@@ -38,6 +38,7 @@ var rooms = map[string][]string{
 	"host/kv":                   {"host", "host/cache"},
 	"host/kv/kvtest":            {"host"},
 	"host/login":                {"host"},
+	"host/notify":               {"host"},
 	"host/plugin":               {"host", "abi"},
 	"host/plugin/author":        {"host/plugin", "host/plugin/cases", "host/plugin/signature"},
 	"host/plugin/cases":         {"host"},
@@ -48,7 +49,7 @@ var rooms = map[string][]string{
 	"host/session":              {"host", "host/cache"},
 	"host/token":                {"host"},
 	"host/daemon": {"abi", "host", "host/admin", "host/audit", "host/cache", "host/cache/file", "host/cache/etcd", "host/cache/memory", "host/cache/near", "host/cache/redis",
-		"host/config", "host/credential", "host/edge", "host/egress", "host/kv", "host/login", "host/plugin", "host/plugin/replay", "host/plugin/rollout", "host/session", "host/token"},
+		"host/config", "host/credential", "host/edge", "host/egress", "host/kv", "host/login", "host/notify", "host/plugin", "host/plugin/replay", "host/plugin/rollout", "host/session", "host/token"},
 	"host/cache/redis/redistest":   {},
 	"cmd/authhost/internal/source": {},
 }

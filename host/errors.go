@@ -40,6 +40,9 @@ type Error struct {
 	Public string // safe to show anyone; no secret, no input echoed
 	Step   string // of several, the one that was Refused; may be empty
 	Cause  error  // may be nil
+
+	Plugin  string   // the one that refused; may be empty
+	Headers []Header // that it answers with
 }
 
 // Errorf makes an Error whose public text is public and whose cause is

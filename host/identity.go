@@ -61,6 +61,12 @@ func UserID(realm, issuer, subject string) string {
 	return UserIDPrefix + idEncoding.EncodeToString(raw[:])
 }
 
+// UserIDsBegin returns what the ids of a realm's users begin with, and no other
+// realm's.
+func UserIDsBegin(realm string) string {
+	return UserID(realm, "", "")[:len(UserIDPrefix)+realmDigits]
+}
+
 // IsUserIDOf says whether id has the form of a user id of the realm. It tells
 // nothing about whether that user was ever seen.
 func IsUserIDOf(id, realm string) bool {

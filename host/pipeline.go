@@ -43,6 +43,16 @@ type Authorizer interface {
 	Authorize(ctx context.Context, c *Call) (Opinion, error)
 }
 
+// Admitter is a plugin's on_login.
+type Admitter interface {
+	Admit(ctx context.Context, c *Call) (Admission, error)
+}
+
+// Notifier is a plugin's on_logout: which messages an end of access is told by.
+type Notifier interface {
+	Notify(ctx context.Context, c *Call) ([]Fetch, error)
+}
+
 // Candidate is one credential as on_credential is shown it: without its value.
 type Candidate struct {
 	Source  Source
@@ -54,8 +64,8 @@ type Candidate struct {
 
 // Call is what a plugin is asked about. It holds for the length of the call.
 type Call struct {
-	Request    *Request
-	Query      string // without credentials
+	Request    *Request // nil in on_logout
+	Query      string   // without credentials
 	Now        time.Time
 	Realm      string
 	Route      string
@@ -63,6 +73,8 @@ type Call struct {
 	Credential Credential   // the valid one; its value is not for plugins
 	Found      []Credential // all that are present; their values are not for plugins
 	Candidates []Candidate  // in on_credential, parallel to Found
+	Terms      *Terms       // in on_login: the deadlines as they would be
+	Ended      *Ended       // in on_logout, where there is no request
 }
 
 // Pipeline decides requests by the current snapshot. Make one with New.

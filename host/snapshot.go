@@ -23,6 +23,8 @@ type Plugin struct {
 	Name       string
 	Chooser    Chooser
 	Authorizer Authorizer
+	Admitter   Admitter
+	Notifier   Notifier
 }
 
 // Route binds requests to a mode and to plugins. Empty Realm, Hosts or Methods
@@ -80,6 +82,7 @@ type Realm struct {
 	Tokens   TokenValidator
 	Sessions SessionResolver
 	Revoked  RevocationChecker
+	Plugins  []Plugin // asked at a login and when access has ended, in this order
 }
 
 // Snapshot is configuration, routes and plugin chains of one moment. It is

@@ -59,13 +59,15 @@ func TestPluginsBuild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hooks := map[string]string{"cookie-fallback": "on_credential", "rate-limit": "on_authorize", "rbac-gitops": "on_authorize"}
+	hooks := map[string]string{"cookie-fallback": "on_credential", "logout-webhook": "on_logout", "rate-limit": "on_authorize", "rbac-gitops": "on_authorize"}
 	built := func(name string) string { return filepath.Join(dir, "plugins", name, name+".wasm") }
 	for name := range hooks {
 		os.Remove(built(name)) // one that was built before
 	}
 	for _, block := range fence.FindAllStringSubmatch(string(readme), -1) {
-		run(t, filepath.Join(dir, "plugins"), nil, "sh", "-euc", block[2])
+		if block[1] == "sh" {
+			run(t, filepath.Join(dir, "plugins"), nil, "sh", "-euc", block[2])
+		}
 	}
 	for name, hook := range hooks {
 		module, err := os.ReadFile(built(name))
@@ -75,7 +77,7 @@ func TestPluginsBuild(t *testing.T) {
 		if !bytes.HasPrefix(module, []byte("\x00asm\x01\x00\x00\x00")) {
 			t.Fatalf("%s is no WebAssembly module", name)
 		}
-		for _, export := range []string{"configure", "on_credential", "on_authorize"} {
+		for _, export := range []string{"configure", "on_credential", "on_authorize", "on_logout"} {
 			entry := append([]byte{byte(len(export))}, export+"\x00"...) // the name, then 0: a function
 			if got, want := bytes.Contains(module, entry), export == "configure" || export == hook; got != want {
 				t.Errorf("%s exports %s: %v, want %v", name, export, got, want)

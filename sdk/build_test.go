@@ -21,6 +21,8 @@ func TestBuiltPluginDeclaresWhatItImports(t *testing.T) {
 		"authhost_buffer": "func () -> (i64)",
 		"on_authorize":    "func (i32) -> (i64)",
 		"on_credential":   "func (i32) -> (i64)",
+		"on_login":        "func (i32) -> (i64)",
+		"on_logout":       "func (i32) -> (i64)",
 		"configure":       "func (i32) -> (i64)",
 	}
 	imports := map[string]string{
@@ -47,6 +49,7 @@ func TestBuiltPluginDeclaresWhatItImports(t *testing.T) {
 	}{
 		"gate":   {[]string{"on_authorize"}, []string{"authhost.get"}, 2 << 20},
 		"every":  {[]string{"on_authorize", "on_credential", "configure"}, []string{"authhost.get", "authhost.log"}, 2 << 20},
+		"door":   {[]string{"on_login", "on_logout"}, []string{"authhost.get", "authhost.fetch"}, 2 << 20},
 		"asker":  {[]string{"on_authorize"}, []string{"authhost.get", "authhost.fetch"}, 2 << 20},
 		"keeper": {[]string{"on_authorize"}, []string{"authhost.get", "authhost.metric", "authhost.session_get", "authhost.session_set", "authhost.kv_get", "authhost.kv_set", "authhost.kv_add"}, 2 << 20},
 	} {
@@ -54,7 +57,7 @@ func TestBuiltPluginDeclaresWhatItImports(t *testing.T) {
 			t.Parallel()
 			module := build(t, plugin)
 			exports := maps.Clone(every)
-			for _, hook := range []string{"on_authorize", "on_credential", "configure"} {
+			for _, hook := range []string{"on_authorize", "on_credential", "on_login", "on_logout", "configure"} {
 				if !slices.Contains(want.hooks, hook) {
 					delete(exports, hook)
 				}

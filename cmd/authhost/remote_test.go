@@ -114,7 +114,9 @@ func (s *remote) List(_ context.Context, id string, page host.Page) ([]host.Sess
 	return all, "", s.fails()
 }
 
-func (s *remote) EndSession(context.Context, string, string) (bool, error) { return false, nil }
+func (s *remote) EndSession(context.Context, string, string, host.Actor) (bool, error) {
+	return false, nil
+}
 
 func (s *remote) EndAll(_ context.Context, id string, by host.Actor, _ string) error {
 	if s.down {

@@ -21,7 +21,7 @@ type Sessions interface {
 	// List shows live sessions, and what names the page that follows, if any.
 	List(ctx context.Context, userID string, page host.Page) (items []host.SessionInfo, next string, err error)
 	// EndSession ends one session; found says whether there was a live one.
-	EndSession(ctx context.Context, userID, sessionID string) (found bool, err error)
+	EndSession(ctx context.Context, userID, sessionID string, by host.Actor) (found bool, err error)
 	// EndAll logs a user out everywhere. It may be repeated.
 	EndAll(ctx context.Context, userID string, by host.Actor, why string) error
 	// Deactivate ends everything of a user and lets nothing new begin.

@@ -133,7 +133,7 @@ func (u *users) List(_ context.Context, userID string, page host.Page) (items []
 	return items, "", u.down
 }
 
-func (u *users) EndSession(_ context.Context, userID, sessionID string) (found bool, err error) {
+func (u *users) EndSession(_ context.Context, userID, sessionID string, _ host.Actor) (found bool, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.down != nil {

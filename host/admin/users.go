@@ -125,7 +125,7 @@ func (x *exchange) activate() error {
 }
 
 func (x *exchange) endSession() error {
-	found, err := x.grant.realm.Sessions.EndSession(x.ctx, x.grant.user, x.named.session)
+	found, err := x.grant.realm.Sessions.EndSession(x.ctx, x.grant.user, x.named.session, x.grant.by)
 	if err == nil && !found {
 		err = &host.Error{Kind: host.NotFound, Public: "no_such_session"}
 	}

@@ -95,6 +95,28 @@ func (a *Audit) PluginFetch(plugin, result string) {
 	}
 }
 
+// EndedEvent records what became of asking plugins about an end of access.
+func (a *Audit) EndedEvent(result string) {
+	if a.metrics != nil {
+		a.metrics.endedEvents.WithLabelValues(result).Inc()
+	}
+}
+
+// EndedMessage records what became of sending a message that tells of one.
+func (a *Audit) EndedMessage(plugin, result string) {
+	if a.metrics != nil {
+		a.metrics.endedMessages.WithLabelValues(plugin, result).Inc()
+	}
+}
+
+// EndedWaiting says of how many users something waits to be told, in this
+// process.
+func (a *Audit) EndedWaiting(users int) {
+	if a.metrics != nil {
+		a.metrics.endedWaiting.Set(float64(users))
+	}
+}
+
 // PluginState records an operation on what is kept for a plugin: state kv or
 // session, op and result of few fixed words.
 func (a *Audit) PluginState(plugin, state, op, result string) {

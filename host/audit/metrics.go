@@ -43,6 +43,10 @@ type metrics struct {
 	served     *prometheus.GaugeVec
 	generation *prometheus.GaugeVec
 
+	endedEvents   *prometheus.CounterVec
+	endedMessages *prometheus.CounterVec
+	endedWaiting  prometheus.Gauge
+
 	near Near
 
 	counted children[pluginMetric, prometheus.Counter]
@@ -137,6 +141,10 @@ func newMetrics(o Options) *metrics {
 		c := fetches.WithLabelValues(k.plugin, k.result)
 		return &c
 	}
+
+	m.endedEvents = counter("authhost_logout_events_total", "Ends of access about which plugins were asked: asked, failed (it is repeated) or given_up.", "result")
+	m.endedMessages = counter("authhost_logout_messages_total", "Tries to deliver what plugins wanted sent of an end of access: delivered, failed (it is repeated) or given_up.", "plugin", "result")
+	m.endedWaiting = gauge("authhost_logout_waiting", "Users who wait for a worker of this process, for something is to be told of them.").WithLabelValues()
 
 	reloads := counter("authhost_reloads_total", "Reloads of the configuration and of plugins.", "target", "result")
 	success := gauge("authhost_reload_last_success_timestamp_seconds", "When the target was last reloaded, in Unix time; 0 if never.", "target")

@@ -18,7 +18,7 @@ func check(r *report, c *Config) {
 	if c.Operator != nil && c.Operator.TokenFile == "" {
 		r.add("operator.token_file", "is required")
 	}
-	checkRealms(r, c.Realms)
+	checkRealms(r, c.Realms, c.Plugins)
 	checkIntrospection(r, c)
 	checkPlugins(r, c.Plugins)
 	checkRoutes(r, c)

@@ -96,6 +96,18 @@ func checkLimits(r *report, key string, l *Limits) {
 	notNegative(r, key+".instances", l.Instances)
 }
 
+// checkPluginList judges a list of plugins that are asked in its order.
+func checkPluginList(r *report, key string, plugins []Plugin, names []string) {
+	for j, name := range names {
+		k := fmt.Sprintf("%s[%d]", key, j)
+		if !slices.ContainsFunc(plugins, func(p Plugin) bool { return p.Name == name }) {
+			r.add(k, "there is no plugin %q", name)
+		} else if slices.Contains(names[:j], name) {
+			r.add(k, "%q is listed already", name)
+		}
+	}
+}
+
 func checkRoutes(r *report, c *Config) {
 	for i := range c.Routes {
 		route, key := &c.Routes[i], fmt.Sprintf("routes[%d]", i)
@@ -111,14 +123,7 @@ func checkRoutes(r *report, c *Config) {
 				r.add(fmt.Sprintf("%s.methods[%d]", key, j), "%q is not a method in upper case", m)
 			}
 		}
-		for j, name := range route.Plugins {
-			k := fmt.Sprintf("%s.plugins[%d]", key, j)
-			if !slices.ContainsFunc(c.Plugins, func(p Plugin) bool { return p.Name == name }) {
-				r.add(k, "there is no plugin %q", name)
-			} else if slices.Contains(route.Plugins[:j], name) {
-				r.add(k, "%q is listed already", name)
-			}
-		}
+		checkPluginList(r, key+".plugins", c.Plugins, route.Plugins)
 		oneOf(r, key+".default", route.Default, DefaultAllow, DefaultDeny)
 		if route.Authenticate == host.None && len(route.Plugins) > 0 {
 			r.add(key+".plugins", "authenticate: none asks no plugin; use optional to let them see anonymous requests")

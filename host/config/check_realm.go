@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-func checkRealms(r *report, realms []Realm) {
+func checkRealms(r *report, realms []Realm, plugins []Plugin) {
 	if len(realms) == 0 {
 		r.add("realms", "must not be empty: every request would be refused")
 	}
@@ -43,9 +43,7 @@ func checkRealms(r *report, realms []Realm) {
 		if realm.Roles.Admin == "" {
 			r.add(key+".roles.admin", "must not be empty")
 		}
-		if len(realm.Plugins) > 0 {
-			r.add(key+".plugins", "on_login and on_logout are not built yet; leave the list empty")
-		}
+		checkPluginList(r, key+".plugins", plugins, realm.Plugins)
 	}
 }
 

@@ -24,6 +24,7 @@ type assembly struct {
 	clients   admin.Clients
 	proxy     http.Handler // nil without a listener for it
 	near      *nearCache   // nil: every read goes to the cache
+	told      map[string]told
 	snapshot  *host.Snapshot
 }
 
@@ -54,7 +55,7 @@ func (d *Daemon) assemble(ctx context.Context, c *config.Config, running *assemb
 		d.close(ctx, retirement{realms: next.realmsMissingFrom(running), near: next.nearMissingFrom(running)})
 		return nil, err
 	}
-	next.snapshot = next.makeSnapshot()
+	next.snapshot, next.told = next.makeSnapshot(), next.toldOf()
 	if running.config != nil {
 		awaitKeys(ctx, next.realmsMissingFrom(running))
 		next.snapshot.Generation = running.snapshot.Generation + 1
@@ -66,7 +67,7 @@ func (d *Daemon) assemble(ctx context.Context, c *config.Config, running *assemb
 func (a *assembly) with(plugins map[string]plugged) *assembly {
 	next := *a
 	next.plugins = plugins
-	next.snapshot = next.makeSnapshot()
+	next.snapshot, next.told = next.makeSnapshot(), next.toldOf()
 	next.snapshot.Generation = a.snapshot.Generation + 1
 	return &next
 }
@@ -75,7 +76,11 @@ func (a *assembly) with(plugins map[string]plugged) *assembly {
 func (a *assembly) makeSnapshot() *host.Snapshot {
 	s := &host.Snapshot{TrustedProxies: a.config.TrustedProxies, PluginHeaders: pluginHeaders(a.config, a.plugins)}
 	for _, r := range a.config.Realms {
-		s.Realms = append(s.Realms, a.realms[r.Name].host)
+		realm := *a.realms[r.Name].host
+		for _, name := range r.Plugins {
+			realm.Plugins = append(realm.Plugins, a.plugins[name].Version.Host())
+		}
+		s.Realms = append(s.Realms, &realm)
 	}
 	for _, r := range a.config.Routes {
 		route := host.Route{
@@ -93,14 +98,14 @@ func (a *assembly) makeSnapshot() *host.Snapshot {
 // spec returns what the entry of a plugin of a asks for.
 func (a *assembly) spec(name string) rollout.Spec {
 	i := slices.IndexFunc(a.config.Plugins, func(p config.Plugin) bool { return p.Name == name })
-	return specOf(a.config.Plugins[i])
+	return specOf(a.config, a.config.Plugins[i])
 }
 
 // files returns what to watch.
 func (a *assembly) files() []string {
 	files := a.config.Files()
 	for _, p := range a.config.Plugins {
-		spec := specOf(p)
+		spec := specOf(a.config, p)
 		files = append(files, spec.Files()...)
 	}
 	return files

@@ -98,7 +98,7 @@ func logIn(b *testing.B, d *Daemon, token string) string {
 	if err != nil || v.Verdict != host.Valid {
 		b.Fatalf("the JWT is %s: %v", v.Verdict, err)
 	}
-	made, _, err := r.sessions.Create(b.Context(), v.Identity)
+	made, _, err := r.sessions.Create(b.Context(), v.Identity, host.Terms{})
 	if err != nil {
 		b.Fatal(err)
 	}

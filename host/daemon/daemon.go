@@ -21,6 +21,7 @@ import (
 	"github.com/authhost/authhost/host/edge"
 	"github.com/authhost/authhost/host/egress"
 	"github.com/authhost/authhost/host/login"
+	"github.com/authhost/authhost/host/notify"
 	"github.com/authhost/authhost/host/plugin"
 	"github.com/authhost/authhost/host/plugin/rollout"
 	"github.com/authhost/authhost/host/session"
@@ -57,6 +58,7 @@ type Daemon struct {
 	store    *store
 	cache    cache.Driver // store, counted
 	sweeper  *session.Sweeper
+	teller   *notify.Teller
 	audit    *audit.Audit
 	compiled *plugin.Cache
 	egress   *egress.Client
@@ -119,7 +121,10 @@ func openTo(ctx context.Context, o Options, looking bool) (*Daemon, error) {
 		return nil, err
 	}
 	d.cache = counted{d.store, d.audit}
-	if d.sweeper, err = session.NewSweeper(session.SweeperOptions{Cache: d.cache, Now: d.now, Logger: d.log}); err != nil {
+	if d.teller, err = d.newTeller(); err != nil {
+		return nil, errors.Join(err, d.store.Close())
+	}
+	if d.sweeper, err = session.NewSweeper(session.SweeperOptions{Cache: d.cache, Teller: d.teller, Now: d.now, Logger: d.log}); err != nil {
 		return nil, errors.Join(err, d.store.Close())
 	}
 	d.egress = egress.New(egress.Options{})
@@ -164,6 +169,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	all.Go(func() { d.keepCurrent(background) })
 	all.Go(func() { d.drain(background) })
 	all.Go(func() { d.sweeper.Run(background) })
+	all.Go(func() { d.teller.Run(background, d.sweeper.Outbox()) })
 	if d.store.run != nil {
 		all.Go(func() {
 			if err := d.store.run(background); err != nil && background.Err() == nil {

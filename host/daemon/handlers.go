@@ -85,7 +85,7 @@ func (d *Daemon) visit(r *http.Request) (login.Visit, error) {
 	}
 	event := edge.EventOf(r)
 	event.Realm, event.Request = realm.Name, request
-	return login.Visit{Request: request, Realm: serving.realms[realm.Name].login, Event: event, Release: snapshot.Release}, nil
+	return login.Visit{Request: request, Realm: serving.realms[realm.Name].login, Plugins: realm.Plugins, Event: event, Release: snapshot.Release}, nil
 }
 
 func (d *Daemon) telemetryHandler() http.Handler {

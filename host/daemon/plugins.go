@@ -24,11 +24,12 @@ type plugged struct {
 }
 
 // specOf returns what an entry asks for.
-func specOf(e config.Plugin) rollout.Spec {
+func specOf(c *config.Config, e config.Plugin) rollout.Spec {
 	return rollout.Spec{
 		Name: e.Name, Module: e.Module, SHA256: e.SHA256, PublicKeys: e.PublicKeys, Config: e.Config, Headers: e.Headers,
 		Limits:   plugin.Limits{Memory: int64(e.Limits.Memory), Time: e.Limits.Time, Instances: e.Limits.Instances},
 		Grants:   grantsOf(e.Capabilities),
+		Asked:    askedOf(c, e.Name),
 		Isolated: e.Isolation == config.IsolationRequest,
 		Gates:    rollout.Gates{AllowDowngrade: e.AllowDowngrade, MaxChanged: e.MaxChanged},
 	}
@@ -58,7 +59,7 @@ func (d *Daemon) loadPlugins(ctx context.Context, c *config.Config, running map[
 			p.Rollout = rollout.New(entry.Name, rollout.Options{Cache: d.compiled, Logger: d.log, Metrics: d.audit, Counts: d.audit, Now: d.now, KV: d.openKV, Sessions: d.attributes(), HTTP: d.fetcher})
 		}
 		var err error
-		if p.Candidate, err = p.Try(ctx, specOf(entry), files.read, false); err != nil {
+		if p.Candidate, err = p.Try(ctx, specOf(c, entry), files.read, false); err != nil {
 			d.refusedPlugin(ctx, p, err)
 		}
 		if p.Version == nil {

@@ -77,7 +77,7 @@ func (d *Daemon) makeRealm(entry config.Realm, old *realm, m *nearCache) (*realm
 	}
 	fast, through := d.handles(m)
 	if r.sessions, err = session.New(session.Options{
-		Realm: entry.Name, Cache: fast, Through: through, Now: d.now, Logger: d.log, TokenLife: life,
+		Realm: entry.Name, Cache: fast, Through: through, Now: d.now, Logger: d.log, TokenLife: life, Teller: d.teller,
 		MaxSessions: entry.Session.MaxSessions, WhenFull: whenFull[entry.Session.WhenFull],
 		Idle: entry.Session.Idle, Absolute: entry.Session.Absolute, OutliveToken: entry.Session.OutliveToken,
 	}); err != nil {

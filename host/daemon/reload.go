@@ -113,6 +113,9 @@ func (d *Daemon) RollBackPlugin(ctx context.Context, name string) error {
 		if p.Candidate, ok = p.Back(); !ok {
 			return &host.Error{Kind: host.Conflict, Public: "no_previous_version"}
 		}
+		if err := p.Version.Refuses(askedOf(d.current.config, name)); err != nil {
+			return &host.Error{Kind: host.Conflict, Public: "previous_version_lacks_a_hook", Cause: err}
+		}
 		d.replace(ctx, p)
 		return nil
 	})

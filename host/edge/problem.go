@@ -57,7 +57,10 @@ func Fail(w http.ResponseWriter, err error) {
 	kind, reason := host.Explain(err)
 	p := Problem{Status: Status(kind), Reason: reason}
 	if e, ok := errors.AsType[*host.Error](err); ok {
-		p.Step = e.Step
+		p.Step, p.Plugin = e.Step, e.Plugin
+		for _, h := range e.Headers {
+			setOne(w.Header(), http.CanonicalHeaderKey(h.Name), oneLine(h.Value))
+		}
 	}
 	p.Write(w)
 }

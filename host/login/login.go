@@ -14,9 +14,13 @@ import (
 // Unauthenticated means that the credential counts no more, any other that
 // nothing is known to have been done.
 type Sessions interface {
-	// Create makes a new session of a validated identity and returns its token
-	// and its absolute deadline.
-	Create(ctx context.Context, id *host.Identity) (token string, expires time.Time, err error)
+	// Revoked judges a JWT that is valid otherwise. Create does too.
+	host.RevocationChecker
+	// Deadlines returns those that a session made now would have.
+	Deadlines(id *host.Identity) (idle, absolute time.Time)
+	// Create makes a new session of a validated identity, on terms, and returns
+	// its token and its absolute deadline.
+	Create(ctx context.Context, id *host.Identity, terms host.Terms) (token string, expires time.Time, err error)
 	// End ends the session of a token, and returns what was thought of it until
 	// then; one that is none is nothing to do.
 	End(ctx context.Context, token string) (host.Validation, error)
@@ -40,8 +44,9 @@ type Realm struct {
 type Visit struct {
 	Request *host.Request
 	Realm   *Realm
-	Event   *host.Event // the request's record, filled along the way; may be nil
-	Release func()      // called once, when the request is answered; may be nil
+	Plugins []host.Plugin // asked at a login, in this order
+	Event   *host.Event   // the request's record, filled along the way; may be nil
+	Release func()        // called once, when the request is answered; may be nil
 }
 
 // note records what was said of a credential, and whom the first of them that
@@ -54,6 +59,14 @@ func (v *Visit) note(c host.Credential, judged host.Validation) {
 	if judged.Identity != nil && v.Event.Decision.Identity == nil {
 		v.Event.Decision.Identity, v.Event.Decision.Credential = judged.Identity, c
 	}
+}
+
+// refused records which plugin kept a login from being made.
+func (v *Visit) refused(err error) error {
+	if e, ok := errors.AsType[*host.Error](err); ok && v.Event != nil {
+		v.Event.Decision.Plugin = e.Plugin
+	}
+	return err
 }
 
 // Options are what the handlers need of the rest of the house. Open and Fail
@@ -88,7 +101,8 @@ func New(o Options) (*Handlers, error) {
 
 // Login is POST /v1/login: 200 with {token, expires_at, user_id}, the token in
 // X-Auth-Token and in the session cookie too; 401 unless Authorization holds
-// one valid JWT; 503 while that cannot be told.
+// one valid JWT; 401, 403 or 429 when a plugin refuses it; 503 while that cannot
+// be told. Nothing is written before every plugin has agreed.
 func (h *Handlers) Login(w http.ResponseWriter, r *http.Request) { h.serve(w, r, h.login) }
 
 // Logout is POST /v1/logout: 204 once every credential that was presented has
@@ -148,8 +162,12 @@ func (h *Handlers) login(w http.ResponseWriter, ctx context.Context, v *Visit) e
 	if judged.Verdict != host.Valid || judged.Identity == nil {
 		return unauthenticated(errors.New("the JWT is " + judged.Verdict.String()))
 	}
+	terms, err := h.admit(ctx, v, judged.Identity, found[0])
+	if err != nil {
+		return v.refused(err)
+	}
 	// Create judges revocation too, in the same breath as it writes.
-	token, expires, err := v.Realm.Sessions.Create(ctx, judged.Identity)
+	token, expires, err := v.Realm.Sessions.Create(ctx, judged.Identity, terms)
 	if err != nil {
 		return err
 	}

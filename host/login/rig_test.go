@@ -38,6 +38,8 @@ type rig struct {
 	down     error     // of the cache
 	keysAway bool
 	opened   int // visits not yet released
+	plugins  []host.Plugin
+	terms    host.Terms // of the session that was made last
 	event    host.Event
 }
 
@@ -69,7 +71,7 @@ func (g *rig) open(r *http.Request) (login.Visit, error) {
 	g.opened++
 	g.event = host.Event{}
 	return login.Visit{Event: &g.event, Request: &host.Request{Method: r.Method, Authority: r.Host, Path: r.URL.Path, Header: r.Header},
-		Realm: g.realm, Release: func() { g.opened-- }}, nil
+		Realm: g.realm, Plugins: g.plugins, Release: func() { g.opened-- }}, nil
 }
 
 // call sends a request; headers come in pairs.
@@ -154,7 +156,15 @@ func (g tokens) Validate(_ context.Context, token string) (host.Validation, erro
 // sessions keeps sessions in a map.
 type sessions struct{ *rig }
 
-func (g sessions) Create(_ context.Context, id *host.Identity) (string, time.Time, error) {
+func (g sessions) Revoked(_ context.Context, id *host.Identity) (bool, error) {
+	if g.down != nil {
+		return false, unavailable(g.down)
+	}
+	return slices.Contains(g.revoked, id.TokenKey), nil
+}
+
+func (g sessions) Create(_ context.Context, id *host.Identity, terms host.Terms) (string, time.Time, error) {
+	g.terms = terms
 	if g.down != nil {
 		return "", time.Time{}, unavailable(g.down)
 	}
@@ -192,6 +202,10 @@ func (g sessions) Rotate(_ context.Context, token string) (string, *host.Identit
 	delete(g.live, token)
 	g.live[fresh] = user
 	return fresh, &host.Identity{Realm: realm, Subject: user, UserID: "usr_" + user, Expires: g.ends}, nil
+}
+
+func (g sessions) Deadlines(*host.Identity) (idle, absolute time.Time) {
+	return start.Add(time.Hour), start.Add(10 * time.Hour)
 }
 
 func (g sessions) RevokeToken(_ context.Context, id *host.Identity) error {

@@ -104,11 +104,16 @@ func (p *Plugin) once(ctx context.Context, hook abi.Hook, c *host.Call, f *fetch
 // judge refuses what an answer of the right form may not say, and returns its
 // headers as the host knows them.
 func (p *Plugin) judge(hook abi.Hook, a abi.Answer, c *host.Call) ([]host.Header, error) {
-	if a.Code == abi.CodeFetch && !p.fetches {
-		return nil, fmt.Errorf("%s answered fetch, and the module does not import %s.%s", hook, abi.ImportModule, abi.ImportFetch)
+	if (a.Code == abi.CodeFetch || len(a.Calls) > 0) && !p.fetches {
+		return nil, fmt.Errorf("%s has something fetched, and the module does not import %s.%s", hook, abi.ImportModule, abi.ImportFetch)
 	}
 	if a.HasCandidate && a.Candidate >= len(c.Candidates) {
 		return nil, fmt.Errorf("%s chose candidate %d of %d", hook, a.Candidate, len(c.Candidates))
+	}
+	if c.Terms != nil {
+		if err := judgeTerms(a, c); err != nil {
+			return nil, fmt.Errorf("%s: %w", hook, err)
+		}
 	}
 	if len(a.Headers) == 0 {
 		return nil, nil

@@ -39,6 +39,9 @@ func callerOf(c *host.Call) caller {
 	if c.Identity != nil {
 		return caller{user: c.Identity.UserID}
 	}
+	if c.Ended != nil {
+		return caller{user: c.Ended.UserID}
+	}
 	if c.Request == nil {
 		return caller{}
 	}

@@ -58,7 +58,7 @@ var (
 )
 
 // hooks says which hooks this version asks.
-var hooks = []abi.Hook{abi.Configure, abi.OnCredential, abi.OnAuthorize}
+var hooks = []abi.Hook{abi.Configure, abi.OnCredential, abi.OnAuthorize, abi.OnLogin, abi.OnLogout}
 
 // check judges a compiled module by what it imports and exports, before
 // anything of it runs, and returns the hooks that it has.
@@ -159,7 +159,7 @@ func checkHooks(exports map[string]api.FunctionDefinition) ([]abi.Hook, error) {
 		}
 	}
 	if !asked {
-		return nil, fmt.Errorf("the module exports no hook: on_authorize or on_credential is needed")
+		return nil, fmt.Errorf("the module exports no hook: on_authorize, on_credential, on_login or on_logout is needed")
 	}
 	return found, nil
 }

@@ -43,8 +43,6 @@ func TestAttackPlugin_static_checks(t *testing.T) {
 		{"unknown hook", `"on_fire"`, hook(ok, "on_fire")},
 		{"hook of the wrong type", `"on_credential" has the type () -> ()`, with(ok, Func{Export: "on_credential"})},
 		{"configure of the wrong type", `"configure" has the type () -> ()`, with(ok, Func{Export: "configure"})},
-		{"on_login", "on_login is not supported by this version", hook(ok, "on_login")},
-		{"on_logout", "on_logout is not supported by this version", hook(ok, "on_logout")},
 		{"on_response", "on_response is not supported by this version", hook(ok, "on_response")},
 		{"ungranted host function", "authhost.kv_get", importing(Import{Module: "authhost", Name: "kv_get"})},
 		{"get of the wrong type", "authhost.get has the type", importing(shortGet)},

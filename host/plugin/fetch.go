@@ -54,11 +54,7 @@ func (p *Plugin) converse(ctx context.Context, hook abi.Hook, c *host.Call) (abi
 }
 
 func (p *Plugin) fetch(ctx context.Context, hook abi.Hook, a abi.Answer) *fetched {
-	r := host.Fetch{Method: a.Request.Method, URL: a.Request.URL, Body: a.Request.Body}
-	for _, h := range a.Request.Headers {
-		r.Headers = append(r.Headers, host.Header{Name: h.Name, Value: h.Value})
-	}
-	f := &fetched{Fetched: p.opts.HTTP.Fetch(ctx, r), blob: a.Blob}
+	f := &fetched{Fetched: p.opts.HTTP.Fetch(ctx, request(*a.Request)), blob: a.Blob}
 	result := "ok"
 	if f.Status == 0 {
 		result = f.Failure

@@ -195,7 +195,7 @@ func TestFetchNeedsItsGrant(t *testing.T) {
 		return host.Fetched{}
 	})})
 	_, err := p.Authorize(t.Context(), call())
-	fails(t, err, "on_authorize answered fetch, and the module does not import authhost.fetch")
+	fails(t, err, "on_authorize has something fetched, and the module does not import authhost.fetch")
 	// A configuration is not fetched.
 	m = base(fetchImport)
 	ask = answering(&m, abi.CodeFetch, abi.AppendAnswer(nil, wanted))

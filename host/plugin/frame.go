@@ -10,6 +10,8 @@ const (
 	requestFields  = 10
 	identityFields = 9
 	fetchedFields  = 3
+	loginFields    = 2
+	logoutFields   = 13
 )
 
 // writeFrame lays the frame for the hook being asked out in view and returns
@@ -32,9 +34,16 @@ func (i *instance) writeFrame(view []byte) int {
 		i.scratch = appendCandidates(i.scratch[:0], c.Candidates)
 		w.Bytes(abi.FieldCandidates, i.scratch)
 		longFields(&w, c)
+	case abi.OnLogout:
+		w.Reset(view, i.hook, logoutFields)
+		i.endedFields(&w, c)
 	default:
-		w.Reset(view, i.hook, requestFields+identityFields+more)
+		w.Reset(view, i.hook, requestFields+identityFields+loginFields+more)
 		i.requestFields(&w, c)
+		if c.Terms != nil {
+			w.Number(abi.FieldIdle, millis(c.Terms.Idle))
+			w.Number(abi.FieldAbsolute, millis(c.Terms.Absolute))
+		}
 		if c.Identity != nil {
 			writeIdentity(&w, c.Identity)
 			w.Text(abi.FieldCredential, c.Credential.Label())
@@ -51,7 +60,9 @@ func (i *instance) requestFields(w *abi.FrameWriter, c *host.Call) {
 	w.Text(abi.FieldMethod, c.Request.Method)
 	w.Text(abi.FieldScheme, c.Request.Scheme)
 	w.Text(abi.FieldHost, c.Request.Host)
-	w.Text(abi.FieldRoute, c.Route)
+	if i.hook != abi.OnLogin { // a login is on no route
+		w.Text(abi.FieldRoute, c.Route)
+	}
 	w.Text(abi.FieldRealm, c.Realm)
 	w.Number(abi.FieldTime, uint64(max(0, i.wall.Unix())))
 	if client := c.Request.Client; client.IsValid() {

@@ -32,7 +32,7 @@ func (i *instance) lookup(kind abi.Kind, name string, index uint32) ([]byte, boo
 		return i.frameField(abi.Field(index))
 	}
 	c := i.call
-	if c == nil || len(name) > maxName {
+	if c == nil || c.Request == nil || len(name) > maxName {
 		return nil, false
 	}
 	var s string

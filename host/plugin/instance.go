@@ -35,7 +35,7 @@ type instance struct {
 	globals []api.MutableGlobal // the exposed ones, see image
 	buffer  uint32              // where frames and answers go
 	length  uint32
-	funcs   [abi.OnAuthorize + 1]api.Function
+	funcs   [abi.OnLogout + 1]api.Function
 	stack   [1]uint64
 	printed [2]lineWriter // standard output and error
 	calls   int           // that were answered

@@ -31,7 +31,7 @@ type Plugin struct {
 	globals  int    // of the module, that an image holds
 	image    *image // what calls begin with; nil: what the one before left
 	renewed  string // why there is none although calls are isolated, else ""
-	breakers [abi.OnAuthorize + 1]breaker
+	breakers [abi.OnLogout + 1]breaker
 
 	idle       chan *instance
 	permits    chan struct{}  // one for each instance that may be made
@@ -215,6 +215,12 @@ func (p *Plugin) Host() host.Plugin {
 	}
 	if slices.Contains(p.hooks, abi.OnAuthorize) {
 		h.Authorizer = p
+	}
+	if slices.Contains(p.hooks, abi.OnLogin) {
+		h.Admitter = p
+	}
+	if slices.Contains(p.hooks, abi.OnLogout) {
+		h.Notifier = p
 	}
 	return h
 }

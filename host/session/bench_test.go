@@ -38,7 +38,7 @@ func onEach(b *testing.B, run func(b *testing.B, s *session.Store, id *host.Iden
 
 func BenchmarkResolve(b *testing.B) {
 	onEach(b, func(b *testing.B, s *session.Store, id *host.Identity) {
-		token, _, err := s.Create(b.Context(), id)
+		token, _, err := s.Create(b.Context(), id, host.Terms{})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -52,7 +52,7 @@ func BenchmarkResolve(b *testing.B) {
 
 func BenchmarkRevoked(b *testing.B) {
 	onEach(b, func(b *testing.B, s *session.Store, id *host.Identity) {
-		if _, _, err := s.Create(b.Context(), id); err != nil {
+		if _, _, err := s.Create(b.Context(), id, host.Terms{}); err != nil {
 			b.Fatal(err)
 		}
 		for b.Loop() {
@@ -76,7 +76,7 @@ func BenchmarkRevokedWithoutSlot(b *testing.B) {
 func BenchmarkCreate(b *testing.B) {
 	onEach(b, func(b *testing.B, s *session.Store, id *host.Identity) {
 		for b.Loop() {
-			token, _, err := s.Create(b.Context(), id)
+			token, _, err := s.Create(b.Context(), id, host.Terms{})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -92,7 +92,7 @@ func BenchmarkCreate(b *testing.B) {
 func BenchmarkList(b *testing.B) {
 	onEach(b, func(b *testing.B, s *session.Store, id *host.Identity) {
 		for range 10 {
-			if _, _, err := s.Create(b.Context(), id); err != nil {
+			if _, _, err := s.Create(b.Context(), id, host.Terms{}); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -107,7 +107,7 @@ func BenchmarkList(b *testing.B) {
 func BenchmarkEndAll(b *testing.B) {
 	onEach(b, func(b *testing.B, s *session.Store, id *host.Identity) {
 		for range 10 {
-			if _, _, err := s.Create(b.Context(), id); err != nil {
+			if _, _, err := s.Create(b.Context(), id, host.Terms{}); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -203,7 +203,7 @@ func (c *copier) settle(ctx context.Context, userID string) (s settled, err erro
 // write makes one change of the target, with an entry on its due-lists for
 // what ends next.
 func (c *copier) write(ctx context.Context, userID string, p *plan, r result) (applied bool, err error) {
-	if r == removed {
+	if r == removed && len(p.tasks) == 0 {
 		return c.o.To.Change(ctx, userID, p.removal())
 	}
 	var at time.Time

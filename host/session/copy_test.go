@@ -23,7 +23,7 @@ func twoHouses(t testing.TB) (here, there *house) {
 	here = newHouse(t)
 	mem := memory.New(here.clock.Now)
 	there = &house{t: t, clock: here.clock, memory: mem, spy: &spy{Driver: mem}}
-	there.sweeper = newSweeper(t, there.spy, here.clock)
+	there.sweeper = newSweeper(t, there.spy, here.clock, nil)
 	var err error
 	if there.Store, err = session.New(session.Options{Realm: realm, Cache: there.spy, Now: here.clock.Now}); err != nil {
 		t.Fatal(err)
@@ -87,7 +87,7 @@ func TestCopy(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.clock.Pass(time.Hour)
-	h.set(alice.UserID, "e:1", []byte("of a later version"))
+	h.set(alice.UserID, "z:1", []byte("of a later version"))
 
 	h.wantCopied(there, session.Copied{Users: 3, Sessions: 2, New: 3})
 	for _, id := range []*host.Identity{alice, bob, carol} {

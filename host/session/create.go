@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/authhost/authhost/host"
@@ -24,9 +25,15 @@ import (
 // is to make room; Unavailable when the cache cannot tell.
 //
 // A session ends at the latest when the credential does, unless OutliveToken;
-// an identity without an expiry has none of its own.
-func (s *Store) Create(ctx context.Context, id *host.Identity) (token string, expires time.Time, err error) {
+// an identity without an expiry has none of its own. terms may shorten its
+// deadlines, the idle one for good: as far as it is before now, so long it may
+// lie unused later too. Its attributes are written with the session; the error
+// is Refused when they are too many or too large.
+func (s *Store) Create(ctx context.Context, id *host.Identity, terms host.Terms) (token string, expires time.Time, err error) {
 	if err := s.check(id); err != nil {
+		return "", time.Time{}, err
+	}
+	if err := host.CheckAttributes(terms.Attributes); err != nil {
 		return "", time.Time{}, err
 	}
 	text, t, err := s.newToken(id.UserID)
@@ -34,26 +41,46 @@ func (s *Store) Create(ctx context.Context, id *host.Identity) (token string, ex
 		return "", time.Time{}, err
 	}
 	now := s.o.Now()
-	absolute := now.Add(s.o.Absolute)
-	if !s.o.OutliveToken && !id.Expires.IsZero() && id.Expires.Before(absolute) {
-		absolute = id.Expires
-	}
-	if absolute.UnixMilli() <= now.UnixMilli() {
-		return "", time.Time{}, unauthenticated("the credential has ended")
+	idle, absolute := s.deadlines(id, now)
+	if !terms.Absolute.IsZero() && terms.Absolute.Before(absolute) {
+		absolute = terms.Absolute
 	}
 	sess := session{
-		Secret: t.secret[:], Created: now.UnixMilli(), Seen: now.UnixMilli(),
-		Idle: min(now.Add(s.o.Idle).UnixMilli(), absolute.UnixMilli()), Absolute: absolute.UnixMilli(),
+		Secret: t.secret[:], Created: now.UnixMilli(), Seen: now.UnixMilli(), Absolute: absolute.UnixMilli(),
 		Issuer: id.Issuer, Subject: id.Subject, Roles: id.Roles, Groups: id.Groups, Email: id.Email,
 	}
-	if err := s.retry(ctx, id.UserID, func() (bool, error) { return s.create(ctx, id, &t, &sess) }); err != nil {
+	if !terms.Idle.IsZero() && terms.Idle.Before(idle) {
+		idle, sess.IdleTime = terms.Idle, terms.Idle.UnixMilli()-now.UnixMilli()
+	}
+	sess.Idle = min(idle.UnixMilli(), sess.Absolute)
+	if sess.deadline() <= now.UnixMilli() {
+		return "", time.Time{}, unauthenticated("the session would have ended before it began")
+	}
+	if err := s.retry(ctx, id.UserID, func() (bool, error) { return s.create(ctx, id, &t, &sess, terms.Attributes) }); err != nil {
 		return "", time.Time{}, err
 	}
 	return text, time.UnixMilli(sess.Absolute).UTC(), nil
 }
 
+// Deadlines returns those that a session would have that is made now.
+func (s *Store) Deadlines(id *host.Identity) (idle, absolute time.Time) {
+	return s.deadlines(id, s.o.Now())
+}
+
+func (s *Store) deadlines(id *host.Identity, now time.Time) (idle, absolute time.Time) {
+	absolute = now.Add(s.o.Absolute)
+	if !s.o.OutliveToken && !id.Expires.IsZero() && id.Expires.Before(absolute) {
+		absolute = id.Expires
+	}
+	idle = now.Add(s.o.Idle)
+	if absolute.Before(idle) {
+		idle = absolute
+	}
+	return idle, absolute
+}
+
 // create tries once.
-func (s *Store) create(ctx context.Context, id *host.Identity, t *Token, sess *session) (bool, error) {
+func (s *Store) create(ctx context.Context, id *host.Identity, t *Token, sess *session, attributes map[string]string) (bool, error) {
 	all, err := s.o.Through.All(ctx, id.UserID)
 	if err != nil {
 		return false, unavailable(err)
@@ -83,19 +110,49 @@ func (s *Store) create(ctx context.Context, id *host.Identity, t *Token, sess *s
 		Put:     []cache.Field{{Name: headerField, Value: encode(h)}, {Name: name, Value: encode(sess)}},
 		Expires: time.UnixMilli(sess.Absolute).Add(grace),
 	}
+	if len(attributes) > 0 {
+		c.Put = append(c.Put, cache.Field{Name: attributeField + t.SessionID, Value: encode(attributes)})
+	}
 	list, err := live(all, h, s.o.Now())
 	if err != nil && s.o.MaxSessions > 0 {
 		return false, unavailable(err)
 	}
-	if list, err = s.makeRoom(list, &c); err != nil {
+	wanted := s.ends.wants(id.UserID)
+	if wanted { // its end is told though no sweeper comes for days
+		c.Expires = time.UnixMilli(sess.Absolute).Add(keepWaiting)
+	}
+	stay, err := s.makeRoom(list, &c)
+	if err != nil {
 		return false, err
 	}
-	c.Delete = append(c.Delete, old(all, h, s.o.Now())...)
-	at, err := s.seeToItsEnd(ctx, id.UserID, sess.deadline(), list, &c)
+	c.Delete = append(c.Delete, old(all, h, s.o.Now(), wanted)...)
+	displaced := list[:len(list)-len(stay)]
+	if wanted && len(displaced) > 0 {
+		if err := s.ends.add(&c, id.UserID, all, displacement(displaced, sess)); err != nil {
+			return false, unavailable(err)
+		}
+	}
+	at, err := s.seeToItsEnd(ctx, id.UserID, sess.deadline(), stay, &c)
+	if err == nil && wanted && len(displaced) > 0 {
+		at, err = putDue(ctx, s.o.Through, id.UserID, s.o.Now())
+	}
 	if err != nil {
 		return false, unavailable(err)
 	}
-	return s.changeDue(ctx, id.UserID, c, at)
+	applied, err := s.changeDue(ctx, id.UserID, c, at)
+	if applied && wanted && len(displaced) > 0 {
+		s.ends.nudge(id.UserID)
+	}
+	return applied, err
+}
+
+// displacement is the event of sessions that make room for a new one.
+func displacement(list []entry, by *session) *event {
+	e := &event{What: host.EndedSession, Why: host.WhyDisplaced, At: by.Created, Issuer: by.Issuer, Subject: by.Subject}
+	for _, d := range list {
+		e.Sessions = append(e.Sessions, d.id)
+	}
+	return e
 }
 
 // makeRoom adds to a login what keeps its user within the limit of sessions, or
@@ -135,12 +192,18 @@ func (s *Store) seeToItsEnd(ctx context.Context, userID string, deadline int64, 
 const oldMost = 32
 
 // old names fields that a login may clean up, whatever replica's clock is asked.
-func old(all map[string][]byte, h *header, now time.Time) (names []string) {
+// Sessions of whose end somebody is to be told are left to the Sweeper.
+func old(all map[string][]byte, h *header, now time.Time, wanted bool) (names []string) {
 	fields, _ := dead(all, h, now, grace, oldMost)
 	for _, f := range fields {
-		if f.Name != headerField {
-			names = append(names, f.Name)
+		id, ok := strings.CutPrefix(f.Name, attributeField)
+		if !ok {
+			id = strings.TrimPrefix(f.Name, sessionField)
 		}
+		if f.Name == headerField || wanted && inForce(h, all[sessionField+id]) {
+			continue
+		}
+		names = append(names, f.Name)
 	}
 	slices.Sort(names)
 	return names

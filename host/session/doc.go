@@ -20,6 +20,10 @@
 // user there first, and again if its write took so long that a sweeper may have
 // come and gone.
 //
+// Where somebody is to be told when access ends, the change that ends it also
+// puts an event into the slot, and nothing is written where nobody is. The
+// Outbox is how events are taken up and turned into messages that wait there too.
+//
 // Survey reads all slots of a cache, Copy makes another cache hold them. A slot
 // that was copied says so in a field of its own for as long as anything copied
 // can count, so that to copy again brings nothing back that has ended since.

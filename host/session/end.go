@@ -22,7 +22,8 @@ func (s *Store) End(ctx context.Context, token string) (host.Validation, error) 
 	if !host.IsUserIDOf(t.UserID, s.o.Realm) {
 		return v, nil
 	}
-	err = s.end(ctx, t.UserID, t.SessionID, func(r *record) bool {
+	by := ending{host.WhyLogout, host.Actor{Rank: host.Self, ID: t.UserID}}
+	err = s.end(ctx, t.UserID, t.SessionID, by, func(r *record) bool {
 		if r.session != nil && !t.matches(r.session.Secret) {
 			return false
 		}
@@ -39,14 +40,14 @@ func (s *Store) End(ctx context.Context, token string) (host.Validation, error) 
 
 // EndSession ends one session of a user, by its public id. found says whether
 // there was a live one; with none there is nothing to do.
-func (s *Store) EndSession(ctx context.Context, userID, sessionID string) (found bool, err error) {
+func (s *Store) EndSession(ctx context.Context, userID, sessionID string, by host.Actor) (found bool, err error) {
 	if err := s.mine(userID); err != nil {
 		return false, err
 	}
 	if !isSessionID(sessionID) {
 		return false, nil
 	}
-	err = s.end(ctx, userID, sessionID, func(r *record) bool {
+	err = s.end(ctx, userID, sessionID, ending{host.WhySession, by}, func(r *record) bool {
 		found = r.verdict(s.o.Now()) == host.Valid
 		return true
 	})
@@ -55,32 +56,57 @@ func (s *Store) EndSession(ctx context.Context, userID, sessionID string) (found
 
 // end removes a session and its attributes, unless look says that it is none
 // of the caller's. Where there is none, it has the cache confirm that: it may
-// have been ended by a call whose acknowledgement was lost.
-func (s *Store) end(ctx context.Context, userID, sessionID string, look func(*record) bool) error {
+// have been ended by a call whose acknowledgement was lost. One that no logout
+// everywhere had ended makes an event.
+func (s *Store) end(ctx context.Context, userID, sessionID string, by ending, look func(*record) bool) error {
+	wanted := s.ends.wants(userID)
+	name := sessionField + sessionID
 	return s.retry(ctx, userID, func() (bool, error) {
-		r, err := s.read(ctx, s.o.Through, userID, sessionID)
+		all, err := s.fields(ctx, userID, wanted, headerField, name)
+		if err != nil {
+			return false, err
+		}
+		r, err := s.decode([][]byte{all[headerField], all[name]})
 		if err != nil {
 			return false, err
 		}
 		if !look(&r) || r.header == nil && r.session == nil {
 			return true, nil
 		}
-		name := sessionField + sessionID
 		c := cache.Change{If: []cache.Field{{Name: name, Value: r.raw[1]}}}
 		if r.session != nil {
 			c.Delete = []string{name, attributeField + sessionID}
 		}
-		return s.change(ctx, userID, c)
+		told := wanted && inForce(r.header, r.raw[1])
+		if told {
+			c.If = append(c.If, cache.Field{Name: headerField, Value: r.raw[0]})
+			if err := s.ends.add(&c, userID, all, r.ended(sessionID, by, s.o.Now())); err != nil {
+				return false, unavailable(err)
+			}
+		}
+		return s.changeTold(ctx, userID, c, told)
 	})
+}
+
+// ended is the event of a session's end. One whose time was over has ended by
+// itself, whoever comes to end it.
+func (r *record) ended(sessionID string, by ending, now time.Time) *event {
+	e := &event{What: host.EndedSession, Why: by.why, Rank: by.by.Rank, By: by.by.ID, At: now.UnixMilli(),
+		Issuer: r.session.Issuer, Subject: r.session.Subject, Sessions: []string{sessionID}}
+	if deadline := r.session.deadline(); deadline <= now.UnixMilli() {
+		e.Why, e.At, e.Rank, e.By = r.session.overdue(), deadline, host.Nobody, ""
+	}
+	return e
 }
 
 // EndAll logs a user out everywhere in one write: by a new generation for the
 // sessions, and not_before for the JWTs. It may be repeated. A JWT issued
 // within its leeway after this may be refused too. The ended sessions' records
-// are left to the Sweeper, who and why to the log.
+// are left to the Sweeper; who and why go to the log, and who into the event
+// that the same write makes.
 func (s *Store) EndAll(ctx context.Context, userID string, by host.Actor, why string) error {
 	keep := s.keep()
-	err := s.changeHeader(ctx, userID, keep, func(h *header) (bool, error) { return true, s.endAll(h, keep) })
+	err := s.changeHeader(ctx, userID, keep, &ending{host.WhyEverywhere, by}, func(h *header) (bool, error) { return true, s.endAll(h, keep) })
 	if err == nil {
 		s.report(ctx, "user logged out everywhere", userID, by, slog.String("why", why))
 	}
@@ -105,18 +131,27 @@ func (s *Store) endAll(h *header, keep time.Time) error {
 // changeHeader changes a user's header in one write, or has the cache confirm
 // it as it is, where change says that there is nothing to do. The user is put
 // on a due-list first, for what is to be cleaned up afterwards, by whomever.
-func (s *Store) changeHeader(ctx context.Context, userID string, expires time.Time, change func(h *header) (bool, error)) error {
+// What the change ends is told as end says; nil: it ends nothing.
+func (s *Store) changeHeader(ctx context.Context, userID string, expires time.Time, end *ending, change func(h *header) (bool, error)) error {
 	if err := s.mine(userID); err != nil {
 		return err
 	}
+	wanted := end != nil && s.ends.wants(userID)
 	return s.retry(ctx, userID, func() (bool, error) {
-		got, err := s.o.Through.Get(ctx, userID, headerField)
+		all, err := s.fields(ctx, userID, wanted, headerField)
+		if err != nil {
+			return false, err
+		}
+		c := cache.Change{If: []cache.Field{{Name: headerField, Value: all[headerField]}}, Expires: expires}
+		h, err := decodeHeader(all[headerField])
 		if err != nil {
 			return false, unavailable(err)
 		}
-		h, err := decodeHeader(got[0])
-		if err != nil {
-			return false, unavailable(err)
+		var e *event
+		if wanted {
+			var certain []cache.Field
+			e, certain = endOfAll(all, h, *end, s.o.Now())
+			c.If = append(c.If, certain...)
 		}
 		if h == nil {
 			h = &header{}
@@ -125,16 +160,17 @@ func (s *Store) changeHeader(ctx context.Context, userID string, expires time.Ti
 		if err != nil {
 			return false, err
 		}
-		c := cache.Change{If: []cache.Field{{Name: headerField, Value: got[0]}}}
 		if !write {
-			return s.change(ctx, userID, c)
+			return s.change(ctx, userID, cache.Change{If: c.If})
 		}
-		c.Put, c.Expires = []cache.Field{{Name: headerField, Value: encode(h)}}, expires
-		at, err := putDue(ctx, s.o.Through, userID, s.o.Now())
-		if err != nil {
-			return false, unavailable(err)
+		if e != nil {
+			h.Told = e.At
+			if err := s.ends.add(&c, userID, all, e); err != nil {
+				return false, unavailable(err)
+			}
 		}
-		return s.changeDue(ctx, userID, c, at)
+		c.Put = append(c.Put, cache.Field{Name: headerField, Value: encode(h)})
+		return s.changeTold(ctx, userID, c, true)
 	})
 }
 

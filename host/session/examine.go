@@ -16,6 +16,8 @@ type Examination struct {
 	Attributes     int // sets of them
 	AttributeBytes int // as they are stored
 	Revocations    int // of single JWTs
+	Events         int // ends of access that nobody was told of yet
+	Messages       int // that tell of one and are not delivered yet
 	Others         int // fields of a kind that this version does not know
 	Bytes          int // key, names and values
 	Deactivated    bool
@@ -37,7 +39,7 @@ func Examine(userID string, all map[string][]byte, now time.Time) (Examination, 
 	if err != nil {
 		wrong = append(wrong, err)
 	}
-	last := now.UnixMilli()
+	last, kept := now.UnixMilli(), int64(0)
 	if h != nil {
 		last = max(last, h.Keep)
 		x.Deactivated = h.deactivated()
@@ -52,10 +54,14 @@ func Examine(userID string, all map[string][]byte, now time.Time) (Examination, 
 		if err != nil {
 			wrong = append(wrong, fmt.Errorf("field %q: %w", name, err))
 		}
+		if isTask(name) { // it counts for nothing, and is kept all the same
+			kept = max(kept, until)
+			continue
+		}
 		last = max(last, until)
 	}
 	x.Until = moment(last)
-	x.Keep = x.Until.Add(grace)
+	x.Keep = moment(max(last, kept)).Add(grace)
 	if h != nil && (x.Deactivated || h.NotBefore != 0 && h.Keep == 0) { // the latter does not say
 		x.Keep = moment(now.UnixMilli()).Add(forever)
 	}
@@ -91,6 +97,17 @@ func (x *Examination) count(h *header, name string, raw []byte, now time.Time) (
 	case name == markField:
 		x.Copied = true
 		_, err = decodeMark(raw)
+	case isTask(name):
+		t, _, err := task("", name, raw)
+		if err != nil {
+			return 0, err
+		}
+		if t.Ended != nil {
+			x.Events++
+		} else {
+			x.Messages++
+		}
+		return t.Since.Add(keepWaiting).UnixMilli(), nil
 	default:
 		x.Others++
 	}

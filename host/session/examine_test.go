@@ -20,7 +20,7 @@ func TestExamine(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.clock.Pass(time.Hour)
-	h.set(id.UserID, "e:1", []byte("of a later version"))
+	h.set(id.UserID, "z:1", []byte("of a later version"))
 	all, err := h.memory.All(t.Context(), id.UserID)
 	if err != nil {
 		t.Fatal(err)

@@ -43,6 +43,9 @@ func (s *Store) resolve(ctx context.Context, d cache.Driver, t *Token) (host.Val
 	if v.Verdict != host.Unknown {
 		v.Identity = r.session.identity(s.o.Realm, t.UserID, t.SessionID)
 	}
+	if v.Verdict == host.Expired && s.ends.wants(t.UserID) {
+		s.ends.nudge(t.UserID)
+	}
 	if v.Verdict == host.Valid {
 		v.Touch = s.touching(t, r.session, r.raw[1], now)
 	}
@@ -80,7 +83,12 @@ func (s *Store) read(ctx context.Context, d cache.Driver, userID, sessionID stri
 	if err != nil {
 		return record{}, unavailable(err)
 	}
-	r := record{raw: raw}
+	return s.decode(raw)
+}
+
+// decode reads a header, a session and what else was asked for.
+func (s *Store) decode(raw [][]byte) (r record, err error) {
+	r.raw = raw
 	if r.header, err = s.headers.decode(raw[0], decodeHeader); err != nil {
 		return record{}, unavailable(err)
 	}
@@ -93,17 +101,26 @@ func (s *Store) read(ctx context.Context, d cache.Driver, userID, sessionID stri
 // touching returns what moves the idle deadline of a session in use, not more
 // often than every sixteenth of the idle time.
 func (s *Store) touching(t *Token, sess *session, raw []byte, now time.Time) func(context.Context) {
-	if now.UnixMilli()-sess.Seen < s.touch.Milliseconds() {
+	idle := s.idleTime(sess)
+	if now.UnixMilli()-sess.Seen < min(max(idle/16, time.Second), idle/2).Milliseconds() {
 		return nil
 	}
 	return func(ctx context.Context) { s.moveIdle(ctx, t, *sess, raw, now) }
+}
+
+// idleTime is how long a session may lie unused.
+func (s *Store) idleTime(sess *session) time.Duration {
+	if sess.IdleTime > 0 {
+		return time.Duration(sess.IdleTime) * time.Millisecond
+	}
+	return s.o.Idle
 }
 
 // moveIdle may fail: the deadline as it is stored still holds, and the next
 // request tries again.
 func (s *Store) moveIdle(ctx context.Context, t *Token, sess session, raw []byte, now time.Time) {
 	sess.Seen = now.UnixMilli()
-	sess.Idle = min(now.Add(s.o.Idle).UnixMilli(), sess.Absolute)
+	sess.Idle = min(now.Add(s.idleTime(&sess)).UnixMilli(), sess.Absolute)
 	name := sessionField + t.SessionID
 	applied, err := s.o.Cache.Change(ctx, t.UserID, cache.Change{
 		If:      []cache.Field{{Name: name, Value: raw}},
@@ -160,20 +177,46 @@ func (s *Store) RevokeToken(ctx context.Context, id *host.Identity) error {
 		return nil
 	}
 	name := revokedField + id.TokenKey
+	wanted := s.ends.wants(id.UserID)
 	return s.retry(ctx, id.UserID, func() (bool, error) {
-		got, err := s.o.Through.Get(ctx, id.UserID, name)
+		all, err := s.fields(ctx, id.UserID, wanted, name)
 		if err != nil {
-			return false, unavailable(err)
+			return false, err
 		}
-		before, err := decodeMoment(got[0])
+		before, err := decodeMoment(all[name])
 		if err != nil {
 			return false, unavailable(err)
 		}
 		last := max(before, millis(until)) // two JWTs may share a jti
-		return s.change(ctx, id.UserID, cache.Change{
-			If:      []cache.Field{{Name: name, Value: got[0]}},
+		c := cache.Change{
+			If:      []cache.Field{{Name: name, Value: all[name]}},
 			Put:     []cache.Field{{Name: name, Value: encode(last)}},
 			Expires: time.UnixMilli(last).Add(grace),
-		})
+		}
+		told := false
+		if wanted && before < last {
+			if told, err = s.tokenEnded(&c, id, all); err != nil {
+				return false, err
+			}
+		}
+		return s.changeTold(ctx, id.UserID, c, told)
 	})
+}
+
+// tokenEnded makes the change that revokes a JWT tell of it, unless it had ended
+// with everything of its user.
+func (s *Store) tokenEnded(c *cache.Change, id *host.Identity, all map[string][]byte) (told bool, err error) {
+	h, err := decodeHeader(all[headerField])
+	if err != nil {
+		return false, unavailable(err)
+	}
+	if h != nil && h.revokes(id) {
+		return false, nil
+	}
+	e := &event{What: host.EndedToken, Why: host.WhyToken, Rank: host.Self, By: id.UserID, At: s.o.Now().UnixMilli(),
+		Issuer: id.Issuer, Subject: id.Subject}
+	if err := s.ends.add(c, id.UserID, all, e); err != nil {
+		return false, unavailable(err)
+	}
+	return true, nil
 }

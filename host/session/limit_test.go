@@ -48,7 +48,7 @@ func TestLoginBeyondTheLimitIsRefused(t *testing.T) {
 		refused := func() {
 			t.Helper()
 			before := h.fields(id.UserID)
-			_, _, err := h.Create(t.Context(), id)
+			_, _, err := h.Create(t.Context(), id, host.Terms{})
 			wantKind(t, err, host.TooManyRequests)
 			if _, public := host.Explain(err); public != "session_limit" {
 				t.Errorf("told %q", public)
@@ -102,7 +102,7 @@ func TestLimitHammered(t *testing.T) {
 					for range 2 {
 						wg.Go(func() {
 							for range 10 {
-								token, _, err := h.Create(t.Context(), id)
+								token, _, err := h.Create(t.Context(), id, host.Terms{})
 								if kind, _ := host.Explain(err); err != nil && (full == session.EndOldest || kind != host.TooManyRequests) {
 									t.Errorf("login: %v", err)
 								}

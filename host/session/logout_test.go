@@ -46,7 +46,7 @@ func TestAttack25_logged_out_token(t *testing.T) {
 	if revoked, err := replica.Revoked(t.Context(), alice); err != nil || !revoked {
 		t.Errorf("on the other replica: %v, %v", revoked, err)
 	}
-	if _, _, err := h.Create(t.Context(), alice); err == nil {
+	if _, _, err := h.Create(t.Context(), alice, host.Terms{}); err == nil {
 		t.Error("a JWT that was logged out made a session")
 	} else {
 		wantKind(t, err, host.Unauthenticated)
@@ -63,7 +63,7 @@ func TestAttack25_logged_out_token(t *testing.T) {
 		t.Errorf("the revoked session names %v", id)
 	}
 	h.wantRevoked(newer, true)
-	if _, _, err := h.Create(t.Context(), newer); err == nil {
+	if _, _, err := h.Create(t.Context(), newer, host.Terms{}); err == nil {
 		t.Error("a JWT from before the logout made a session")
 	}
 	h.want(other, host.Valid)
@@ -176,7 +176,7 @@ func TestLoginRacesLogout(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			_, _, err := h.Create(t.Context(), id)
+			_, _, err := h.Create(t.Context(), id, host.Terms{})
 			if err == nil {
 				t.Fatal("the login passed")
 			}
@@ -207,7 +207,7 @@ func TestLoginsHammeredByLogouts(t *testing.T) {
 			for range 20 {
 				mine := *id
 				mine.IssuedAt = now().Add(time.Minute) // counts whatever was logged out before
-				token, _, err := store.Create(t.Context(), &mine)
+				token, _, err := store.Create(t.Context(), &mine, host.Terms{})
 				if err != nil {
 					if kind, _ := host.Explain(err); kind == host.Unauthenticated {
 						refused.Add(1)
@@ -259,7 +259,7 @@ func TestAttack29_cache_error_is_not_a_logout(t *testing.T) {
 		wantKind(t, err, host.Unavailable)
 		_, err = h.Revoked(t.Context(), id)
 		wantKind(t, err, host.Unavailable)
-		_, _, err = h.Create(t.Context(), id)
+		_, _, err = h.Create(t.Context(), id, host.Terms{})
 		wantKind(t, err, host.Unavailable)
 		wantKind(t, h.end(token), host.Unavailable)
 		wantKind(t, h.RevokeToken(t.Context(), id), host.Unavailable)
@@ -360,14 +360,14 @@ func conflictsAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _, err = restless.Create(t.Context(), id)
+	_, _, err = restless.Create(t.Context(), id, host.Terms{})
 	wantKind(t, err, host.Unavailable)
 	wantKind(t, restless.EndAll(t.Context(), id.UserID, admin, "test"), host.Unavailable)
 	_, err = restless.End(t.Context(), h.create(id))
 	wantKind(t, err, host.Unavailable)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, _, err = restless.Create(ctx, id)
+	_, _, err = restless.Create(ctx, id, host.Terms{})
 	wantKind(t, err, host.Unavailable)
 }
 

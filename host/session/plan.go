@@ -16,7 +16,8 @@ import (
 type plan struct {
 	now      time.Time
 	source   []byte
-	src, dst map[string][]byte // as they are; judge takes the marks out
+	src, dst map[string][]byte // as they are; judge takes the marks and the tasks out
+	tasks    []cache.Field     // of src: what waits there to be told
 	rawMark  []byte            // of dst
 	x        Examination       // of src
 }
@@ -31,6 +32,8 @@ func (p *plan) judge(userID string) (settled, error) {
 	if p.x, err = Examine(userID, p.src, p.now); err != nil {
 		return settled{}, err
 	}
+	p.tasks = takeTasks(p.src)
+	takeTasks(p.dst)
 	m, err := decodeMark(p.rawMark)
 	if err != nil {
 		return settled{}, err
@@ -57,7 +60,7 @@ var (
 func (p *plan) compare(m *mark) (result, error) {
 	there := len(p.dst) > 0 || m != nil
 	switch {
-	case len(p.src) == 0 && !there:
+	case len(p.src) == 0 && !there && len(p.tasks) == 0:
 		return nothing, nil
 	case !there:
 		return fresh, nil
@@ -85,7 +88,7 @@ func (p *plan) compare(m *mark) (result, error) {
 func (p *plan) ends() (at time.Time, some bool) {
 	h, _ := decodeHeader(p.src[headerField]) // judge has read it
 	over, next := dead(p.src, h, p.now, 0, len(p.src))
-	if len(over) > 0 {
+	if len(over) > 0 || len(p.tasks) > 0 {
 		return p.now, true
 	}
 	return time.UnixMilli(next), next != 0
@@ -112,6 +115,7 @@ func (p *plan) change() cache.Change {
 	for name, value := range p.src {
 		c.Put = append(c.Put, cache.Field{Name: name, Value: value})
 	}
+	c.Put = append(c.Put, p.tasks...)
 	for name := range p.dst {
 		if _, stays := p.src[name]; !stays {
 			c.Delete = append(c.Delete, name)
@@ -123,6 +127,19 @@ func (p *plan) change() cache.Change {
 // removal takes the slot out of the target.
 func (p *plan) removal() cache.Change {
 	return cache.Change{If: p.conditions(), Delete: append(slices.Collect(maps.Keys(p.dst)), markField)}
+}
+
+// takeTasks takes out of a slot what waits to be told. It is copied with what it
+// tells of, and compared with nothing: source and target each tell, and both may
+// tell the same.
+func takeTasks(fields map[string][]byte) (tasks []cache.Field) {
+	for name, value := range fields {
+		if isTask(name) {
+			tasks = append(tasks, cache.Field{Name: name, Value: value})
+			delete(fields, name)
+		}
+	}
+	return tasks
 }
 
 func sameFields(a, b map[string][]byte) bool { return maps.EqualFunc(a, b, bytes.Equal) }

@@ -21,6 +21,8 @@ const (
 	attributeField = "a:" // and the session's public id: what it was told to remember, a map of texts
 	revokedField   = "r:" // and a JWT's key: until when it must stay revoked
 	markField      = "c"  // a mark: the slot was copied from another cache
+	eventField     = "e:" // and the event's id: an end of access that is to be told
+	messageField   = "d:" // and its key: a message that tells of one
 	generationLen  = 16
 )
 
@@ -33,6 +35,7 @@ type header struct {
 	Keep       int64     `cbor:"4,keyasint,omitempty"` // until when NotBefore must be known; 0: for as long as the slot is there
 	Logins     uint64    `cbor:"5,keyasint,omitempty"` // how many there were
 	By         host.Rank `cbor:"6,keyasint,omitempty"` // who deactivated the user
+	Told       int64     `cbor:"7,keyasint,omitempty"` // when the last logout everywhere was that made an event
 }
 
 // deactivated is the flag of a user whose credentials do not count and who can
@@ -52,6 +55,7 @@ type session struct {
 	Roles      []string `cbor:"9,keyasint,omitempty"`
 	Groups     []string `cbor:"10,keyasint,omitempty"`
 	Email      string   `cbor:"11,keyasint,omitempty"`
+	IdleTime   int64    `cbor:"12,keyasint,omitempty"` // how long it may lie unused, in milliseconds; 0: as its realm says
 }
 
 // mark is what a copied slot says of where it came from. While it is there the

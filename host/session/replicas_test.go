@@ -44,7 +44,7 @@ func onReplicas(t *testing.T, run func(t *testing.T, r []*house), change ...func
 				if h.Store, err = session.New(o); err != nil {
 					t.Fatal(err)
 				}
-				h.sweeper = newSweeper(t, h.spy, clock)
+				h.sweeper = newSweeper(t, h.spy, clock, o.Teller)
 				list = append(list, h)
 			}
 			run(t, list)
@@ -52,9 +52,9 @@ func onReplicas(t *testing.T, run func(t *testing.T, r []*house), change ...func
 	}
 }
 
-func newSweeper(t testing.TB, d cache.Driver, clock *cachetest.Clock) *session.Sweeper {
+func newSweeper(t testing.TB, d cache.Driver, clock *cachetest.Clock, teller session.Teller) *session.Sweeper {
 	t.Helper()
-	w, err := session.NewSweeper(session.SweeperOptions{Cache: d, Now: clock.Now})
+	w, err := session.NewSweeper(session.SweeperOptions{Cache: d, Now: clock.Now, Teller: teller})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,11 +141,11 @@ func TestReplicas(t *testing.T) {
 			t.Errorf("attributes %v, %v", got, err)
 		}
 
-		if found, err := r[1].EndSession(ctx, id.UserID, sessionID(t, fresh)); err != nil || !found {
+		if found, err := r[1].EndSession(ctx, id.UserID, sessionID(t, fresh), admin); err != nil || !found {
 			t.Fatal(found, err)
 		}
 		r[0].want(fresh, host.Unknown)
-		if found, err := r[2].EndSession(ctx, id.UserID, sessionID(t, fresh)); err != nil || found {
+		if found, err := r[2].EndSession(ctx, id.UserID, sessionID(t, fresh), admin); err != nil || found {
 			t.Errorf("ended twice: %v, %v", found, err)
 		}
 
@@ -233,7 +233,7 @@ func TestReplicasHammered(t *testing.T) {
 			go func() {
 				defer func() { done <- struct{}{} }()
 				for n := range 20 {
-					token, _, err := h.Create(t.Context(), id)
+					token, _, err := h.Create(t.Context(), id, host.Terms{})
 					if err != nil {
 						t.Errorf("replica %d: %v", i, err)
 						return

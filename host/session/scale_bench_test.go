@@ -187,7 +187,7 @@ func (c *crowd) login(ctx context.Context, n int) (err error) {
 		Roles: []string{"viewer", "editor"}, Email: subject, IssuedAt: time.Now(), Expires: time.Now().Add(8 * time.Hour), TokenKey: "0123456789abcdef"}
 	c.users[n] = id.UserID
 	for range perUser {
-		if c.tokens[n], _, err = c.Create(ctx, id); err != nil {
+		if c.tokens[n], _, err = c.Create(ctx, id, host.Terms{}); err != nil {
 			return err
 		}
 	}

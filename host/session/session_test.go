@@ -122,7 +122,7 @@ func newHouse(t testing.TB, change ...func(*session.Options)) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.Store, h.sweeper = s, newSweeper(t, h.spy, clock)
+	h.Store, h.sweeper = s, newSweeper(t, h.spy, clock, o.Teller)
 	return h
 }
 
@@ -137,7 +137,7 @@ func (h *house) jwt(subject string, life time.Duration) *host.Identity {
 
 func (h *house) create(id *host.Identity) string {
 	h.t.Helper()
-	token, _, err := h.Create(h.t.Context(), id)
+	token, _, err := h.Create(h.t.Context(), id, host.Terms{})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -189,7 +189,7 @@ func wantKind(t testing.TB, err error, kind host.Kind) {
 func TestCreateAndResolve(t *testing.T) {
 	h := newHouse(t)
 	id := h.jwt("alice", time.Hour)
-	token, expires, err := h.Create(t.Context(), id)
+	token, expires, err := h.Create(t.Context(), id, host.Terms{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,7 +284,7 @@ func TestDeadlines(t *testing.T) {
 // A login made by five minutes of a JWT ends with it, however it is used.
 func TestAttack40_short_jwt_long_session(t *testing.T) {
 	h := newHouse(t)
-	token, expires, err := h.Create(t.Context(), h.jwt("alice", 5*time.Minute))
+	token, expires, err := h.Create(t.Context(), h.jwt("alice", 5*time.Minute), host.Terms{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -298,7 +298,7 @@ func TestAttack40_short_jwt_long_session(t *testing.T) {
 	h.clock.Pass(time.Second)
 	h.want(token, host.Expired)
 	// Nor does a JWT that counts by its leeway alone buy any session.
-	if _, _, err := h.Create(t.Context(), h.jwt("alice", -time.Second)); err == nil {
+	if _, _, err := h.Create(t.Context(), h.jwt("alice", -time.Second), host.Terms{}); err == nil {
 		t.Error("an ended JWT made a session")
 	} else {
 		wantKind(t, err, host.Unauthenticated)
@@ -421,7 +421,7 @@ func TestForeignIdentity(t *testing.T) {
 	h := newHouse(t)
 	id := h.jwt("alice", time.Hour)
 	id.UserID = host.UserID("other", issuer, "alice")
-	_, _, err := h.Create(t.Context(), id)
+	_, _, err := h.Create(t.Context(), id, host.Terms{})
 	wantKind(t, err, host.Unavailable)
 	_, err = h.Revoked(t.Context(), id)
 	wantKind(t, err, host.Unavailable)
@@ -434,7 +434,7 @@ func TestForeignIdentity(t *testing.T) {
 
 func TestNoRandomness(t *testing.T) {
 	h := newHouse(t, func(o *session.Options) { o.Rand = io.LimitReader(zeros{}, 10) })
-	_, _, err := h.Create(t.Context(), h.jwt("alice", time.Hour))
+	_, _, err := h.Create(t.Context(), h.jwt("alice", time.Hour), host.Terms{})
 	wantKind(t, err, host.Unavailable)
 	if h.memory.Len() != 0 {
 		t.Error("a slot was made")

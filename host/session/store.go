@@ -37,6 +37,10 @@ type Options struct {
 	MaxSessions int
 	WhenFull    WhenFull // what becomes of a login beyond that
 
+	// Teller is told when access has ended; nil: nobody is, and no event is
+	// written.
+	Teller Teller
+
 	Now    func() time.Time // nil: the system's clock
 	Rand   io.Reader        // of ids and secrets; nil: crypto/rand
 	Logger *slog.Logger     // nil: none
@@ -56,8 +60,8 @@ const (
 // Every error it returns is a *host.Error.
 type Store struct {
 	o     Options
-	near  bool            // o.Cache may remember
-	touch time.Duration   // the shortest time between two writes of an idle deadline
+	near  bool // o.Cache may remember
+	ends  chronicle
 	turns []chan struct{} // see retry; users are spread over them as over due-lists
 
 	headers  *memo[header]
@@ -108,7 +112,7 @@ func New(o Options) (*Store, error) {
 	if !near {
 		o.Through = o.Cache
 	}
-	s := &Store{o: o, near: near, touch: min(max(o.Idle/16, time.Second), o.Idle/2), turns: make([]chan struct{}, cache.DueLists),
+	s := &Store{o: o, near: near, ends: chronicle{o.Rand, o.Logger, o.Teller}, turns: make([]chan struct{}, cache.DueLists),
 		headers: newMemo[header](), sessions: newMemo[session]()}
 	for i := range s.turns {
 		s.turns[i] = make(chan struct{}, 1)
@@ -160,6 +164,46 @@ func (s *Store) changeDue(ctx context.Context, userID string, c cache.Change, at
 		}
 	}
 	return applied, err
+}
+
+// changeTold makes a change that ends access. If it tells of that, the user is on
+// a due-list before, and whoever tells is nudged afterwards.
+func (s *Store) changeTold(ctx context.Context, userID string, c cache.Change, told bool) (applied bool, err error) {
+	if !told {
+		return s.change(ctx, userID, c)
+	}
+	at, err := putDue(ctx, s.o.Through, userID, s.o.Now())
+	if err != nil {
+		return false, unavailable(err)
+	}
+	applied, err = s.changeDue(ctx, userID, c, at)
+	if applied {
+		s.ends.nudge(userID)
+	}
+	return applied, err
+}
+
+// fields reads some fields of a slot, or all of them where the ends of its
+// user's access are told.
+func (s *Store) fields(ctx context.Context, userID string, told bool, names ...string) (map[string][]byte, error) {
+	if told {
+		all, err := s.o.Through.All(ctx, userID)
+		if err != nil {
+			return nil, unavailable(err)
+		}
+		return all, nil
+	}
+	raw, err := s.o.Through.Get(ctx, userID, names...)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	found := make(map[string][]byte, len(names))
+	for i, name := range names {
+		if raw[i] != nil {
+			found[name] = raw[i]
+		}
+	}
+	return found, nil
 }
 
 // unavailable is what the cache's failures are called outside.

@@ -21,6 +21,8 @@ type Tally struct {
 	Attributes     int   `json:"attributes"`      // sessions that have some
 	AttributeBytes int   `json:"attribute_bytes"` // as they are stored
 	Revocations    int   `json:"revocations"`     // of single JWTs
+	Events         int   `json:"events"`          // ends of access that nobody was told of yet
+	Messages       int   `json:"messages"`        // that tell of one and are not delivered yet
 	Others         int   `json:"others"`          // fields of a kind that this version does not know
 	Copied         int   `json:"copied"`          // users whose slot still says that it came from another cache
 	Due            int   `json:"due"`             // entries of due-lists
@@ -36,6 +38,8 @@ func (t *Tally) add(x Examination) {
 	t.Attributes += x.Attributes
 	t.AttributeBytes += x.AttributeBytes
 	t.Revocations += x.Revocations
+	t.Events += x.Events
+	t.Messages += x.Messages
 	t.Others += x.Others
 	t.Bytes += int64(x.Bytes)
 	if x.Deactivated {

@@ -113,7 +113,7 @@ func TestSurveyAndCopyOfACacheInUse(t *testing.T) {
 				}
 				id := now.jwt(fmt.Sprint("user ", i, n%5), time.Hour)
 				id.IssuedAt, id.Leeway = time.Now().Add(2*time.Second), 0 // after every logout
-				token, _, err := s.Create(context.Background(), id)
+				token, _, err := s.Create(context.Background(), id, host.Terms{})
 				if err == nil && n%2 == 0 {
 					_, err = s.End(context.Background(), token)
 				}

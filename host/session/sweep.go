@@ -2,9 +2,11 @@ package session
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"log/slog"
 	mathrand "math/rand/v2"
 	"strconv"
@@ -45,20 +47,29 @@ type SweeperOptions struct {
 	Cache  cache.Driver
 	Every  time.Duration    // between two rounds; 0: 5 seconds
 	Batch  int              // users taken from each of the cache.DueLists lists in a round, at most; 0: 64
+	Teller Teller           // tells of what ended; nil: nobody does
 	Now    func() time.Time // nil: the system's clock
+	Rand   io.Reader        // of events' ids; nil: crypto/rand
 	Logger *slog.Logger     // nil: none
 }
 
 // Sweeper finds what ended without anybody asking, in the slots of every
 // realm, and cleans up after logouts. Any number of replicas may run one: each
 // user is leased to one at a time, and a second look does no harm.
-type Sweeper struct{ o SweeperOptions }
+type Sweeper struct {
+	o    SweeperOptions
+	ends chronicle
+}
 
 const (
 	lease     = time.Minute // how long a user is one sweeper's own
 	sweepMost = 256         // fields removed in one change
 	sweeps    = 16          // changes of one slot in one look
 	patience  = 3           // failures after which a round, or a list in it, is given up
+
+	// handover is when a user is looked at again of whom something is to be told:
+	// until then whoever was nudged has taken it up, or has died.
+	handover = 30 * time.Second
 )
 
 // NewSweeper returns a sweeper, which does nothing until Run.
@@ -81,7 +92,10 @@ func NewSweeper(o SweeperOptions) (*Sweeper, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Sweeper{o}, nil
+	if o.Rand == nil {
+		o.Rand = rand.Reader
+	}
+	return &Sweeper{o, chronicle{o.Rand, o.Logger, o.Teller}}, nil
 }
 
 // Run makes one round after another until ctx ends. While the cache is away it
@@ -152,47 +166,84 @@ func (w *Sweeper) list(ctx context.Context, list int) (users int, err error) {
 // visit looks at one user, and sees to it that the next look is due before this
 // one is done with.
 func (w *Sweeper) visit(ctx context.Context, list int, member, userID string, until time.Time) error {
-	next, err := w.sweep(ctx, userID)
+	l, err := w.sweep(ctx, userID)
 	if err != nil {
 		return err
 	}
-	if next != 0 {
-		if _, err := putDue(ctx, w.o.Cache, userID, time.UnixMilli(next)); err != nil {
+	if now := w.o.Now(); l.task != 0 && l.task <= now.UnixMilli() {
+		w.ends.nudge(userID)
+		l.task = now.Add(handover).UnixMilli()
+	}
+	for _, at := range []int64{l.next, l.task} {
+		if at == 0 {
+			continue
+		}
+		if _, err := putDue(ctx, w.o.Cache, userID, time.UnixMilli(at)); err != nil {
 			return err
 		}
 	}
 	return w.o.Cache.DropDue(ctx, list, member, until)
 }
 
+// look is when a user's slot needs another look; 0 for never.
+type look struct {
+	next int64 // for what ends
+	task int64 // for what is to be told
+}
+
 // sweep removes from a slot what ended, on condition that it is still as it
-// was read, and returns when to look again; 0 for never.
-func (w *Sweeper) sweep(ctx context.Context, userID string) (next int64, err error) {
+// was read, and returns when to look again. The removal makes the event of what
+// ended by itself, so that nobody else does.
+func (w *Sweeper) sweep(ctx context.Context, userID string) (l look, err error) {
+	wanted := w.ends.wants(userID)
 	for range sweeps {
 		all, err := w.o.Cache.All(ctx, userID)
 		if err != nil {
-			return 0, err
+			return l, err
 		}
 		now := w.o.Now()
 		h, err := decodeHeader(all[headerField])
 		if err != nil {
 			w.o.Logger.LogAttrs(ctx, slog.LevelError, "a slot cannot be read", slog.String("user_id", userID), slog.Any("error", err))
-			return now.Add(grace).UnixMilli(), nil
+			return look{next: now.Add(grace).UnixMilli()}, nil
 		}
 		fields, next := dead(all, h, now, 0, sweepMost)
+		l = look{next, firstTask(all)}
 		if len(fields) == 0 {
-			return next, nil
+			return l, nil
 		}
 		c := cache.Change{If: append(fields, cache.Field{Name: headerField, Value: all[headerField]})}
 		for _, f := range fields {
 			c.Delete = append(c.Delete, f.Name)
 		}
+		told := false
+		if wanted {
+			if told, err = w.ends.addEnds(&c, userID, all, h, fields); err != nil {
+				return l, err
+			}
+		}
+		if told {
+			l.task = now.UnixMilli()
+		}
 		applied, err := w.o.Cache.Change(ctx, userID, c)
 		if err != nil {
-			return 0, err
+			return l, err
 		}
 		if applied && next != now.UnixMilli() {
-			return next, nil
+			return l, nil
 		}
 	}
-	return w.o.Now().UnixMilli(), nil
+	return look{next: w.o.Now().UnixMilli()}, nil
+}
+
+// firstTask is when the first of what waits to be told is to be taken up; 0 if
+// nothing waits.
+func firstTask(all map[string][]byte) (first int64) {
+	for name, raw := range all {
+		t, next, err := task("", name, raw)
+		if next = max(next, 1); err == nil && t != nil && (first == 0 || next < first) {
+			first = next
+		}
+	}
+	return first
 }

@@ -198,7 +198,7 @@ func TestSweepOvertakenBySlowWrite(t *testing.T) {
 	late := 20 * time.Second
 	for what, write := range map[string]func(h *house, id *host.Identity) error{
 		"login": func(h *house, id *host.Identity) error {
-			_, _, err := h.Create(h.t.Context(), h.jwt("alice", 10*time.Second))
+			_, _, err := h.Create(h.t.Context(), h.jwt("alice", 10*time.Second), host.Terms{})
 			return err
 		},
 		"logout everywhere": func(h *house, id *host.Identity) error { return h.EndAll(h.t.Context(), id.UserID, admin, "test") },
@@ -364,7 +364,7 @@ func TestSweepLeavesWhatItDoesNotKnow(t *testing.T) {
 	id := h.jwt("alice", time.Hour)
 	token := h.create(id)
 	bad := "s:ses_" + strings.Repeat("a", 24)
-	for field, value := range map[string]string{"e:1": "event", bad: "\xff", "r:x": "\xff", "a:ses_gone": "orphan"} {
+	for field, value := range map[string]string{"z:1": "event", bad: "\xff", "r:x": "\xff", "a:ses_gone": "orphan"} {
 		h.set(id.UserID, field, []byte(value))
 	}
 	if err := h.spy.PutDue(t.Context(), 5, "kv:something@1", h.clock.Now()); err != nil {
@@ -374,7 +374,7 @@ func TestSweepLeavesWhatItDoesNotKnow(t *testing.T) {
 	if n := h.sweep(); n != 1 {
 		t.Errorf("%d users were due", n)
 	}
-	if left := h.fields(id.UserID); !slices.Equal(left, []string{"e:1", "h", "r:x", bad}) {
+	if left := h.fields(id.UserID); !slices.Equal(left, []string{"h", "r:x", bad, "z:1"}) {
 		t.Errorf("left: %q", left)
 	}
 	h.want(token, host.Unknown)
@@ -417,7 +417,7 @@ func TestAttack38_headless_sessions_are_swept(t *testing.T) {
 	if ids := h.ids(id.UserID); len(ids) != 0 {
 		t.Errorf("listed: %v", ids)
 	}
-	if found, err := h.EndSession(t.Context(), id.UserID, sessionID(t, token)); err != nil || found {
+	if found, err := h.EndSession(t.Context(), id.UserID, sessionID(t, token), admin); err != nil || found {
 		t.Errorf("ended: %v, %v", found, err)
 	}
 	h.create(id)

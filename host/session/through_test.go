@@ -143,7 +143,7 @@ func TestWhatReadsThrough(t *testing.T) {
 	if ids := near.ids(id.UserID); len(ids) != 0 {
 		t.Errorf("listed: %v", ids)
 	}
-	if found, err := near.EndSession(ctx, id.UserID, sid); err != nil || found {
+	if found, err := near.EndSession(ctx, id.UserID, sid, admin); err != nil || found {
 		t.Errorf("ended: %v, %v", found, err)
 	}
 	if v, err := near.End(ctx, token); err != nil || v.Verdict != host.Unknown {
@@ -153,7 +153,7 @@ func TestWhatReadsThrough(t *testing.T) {
 	wantKind(t, err, host.Unauthenticated)
 	_, err = near.Attributes(ctx, id.UserID, sid)
 	wantKind(t, err, host.NotFound)
-	_, _, err = near.Create(ctx, id)
+	_, _, err = near.Create(ctx, id, host.Terms{})
 	wantKind(t, err, host.Unauthenticated)
 	if err := near.Deactivate(ctx, id.UserID, operator); err != nil {
 		t.Fatal(err)
@@ -180,7 +180,7 @@ func TestAttack33_made_up_ids_leave_nothing(t *testing.T) {
 	before := near.fields(near.jwt("alice", 0).UserID)
 	for i := range 500 {
 		id := near.jwt(fmt.Sprint("somebody ", i), time.Hour)
-		token, _, err := maker.Create(t.Context(), id)
+		token, _, err := maker.Create(t.Context(), id, host.Terms{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -21,7 +21,7 @@ func (s *Store) Deactivate(ctx context.Context, userID string, by host.Actor) er
 	if by.Rank < host.RealmAdmin {
 		return forbidden(by)
 	}
-	err := s.changeHeader(ctx, userID, s.o.Now().Add(forever), func(h *header) (bool, error) {
+	err := s.changeHeader(ctx, userID, s.o.Now().Add(forever), &ending{host.WhyDeactivated, by}, func(h *header) (bool, error) {
 		h.Flags |= deactivated
 		h.By = max(h.By, by.Rank)
 		return true, s.endAll(h, s.keep())
@@ -39,7 +39,7 @@ func (s *Store) Activate(ctx context.Context, userID string, by host.Actor) erro
 	if by.Rank < host.RealmAdmin {
 		return forbidden(by)
 	}
-	err := s.changeHeader(ctx, userID, s.keep(), func(h *header) (bool, error) {
+	err := s.changeHeader(ctx, userID, s.keep(), nil, func(h *header) (bool, error) {
 		if by.Rank < h.By {
 			return false, &host.Error{Kind: host.Forbidden, Public: "deactivated_by_" + h.By.String()}
 		}

@@ -92,7 +92,7 @@ func TestListPages(t *testing.T) {
 		}
 		if n == 1 { // the one that the token names, and one of those to come
 			for _, gone := range []string{items[3].ID, whole[20]} {
-				if found, err := h.EndSession(t.Context(), id.UserID, gone); err != nil || !found {
+				if found, err := h.EndSession(t.Context(), id.UserID, gone, admin); err != nil || !found {
 					t.Fatal(found, err)
 				}
 			}
@@ -173,7 +173,7 @@ func TestEndSession(t *testing.T) {
 			t.Fatal(err)
 		}
 		end := func(userID, sid string) bool {
-			found, err := r[1].EndSession(t.Context(), userID, sid)
+			found, err := r[1].EndSession(t.Context(), userID, sid, admin)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -255,7 +255,7 @@ func TestAttack41_foreign_user_id(t *testing.T) {
 	}
 	id := h.jwt("alice", time.Hour)
 	id.Realm, id.UserID = "other", host.UserID("other", issuer, "alice")
-	token, _, err := other.Create(t.Context(), id)
+	token, _, err := other.Create(t.Context(), id, host.Terms{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,7 +266,7 @@ func TestAttack41_foreign_user_id(t *testing.T) {
 	for what, do := range map[string]func(userID string) error{
 		"List":       func(u string) error { _, _, err := h.List(ctx, u, host.Page{}); return err },
 		"User":       func(u string) error { _, err := h.User(ctx, u); return err },
-		"EndSession": func(u string) error { _, err := h.EndSession(ctx, u, sid); return err },
+		"EndSession": func(u string) error { _, err := h.EndSession(ctx, u, sid, admin); return err },
 		"EndAll":     func(u string) error { return h.EndAll(ctx, u, operator, "test") },
 		"Deactivate": func(u string) error { return h.Deactivate(ctx, u, operator) },
 		"Activate":   func(u string) error { return h.Activate(ctx, u, operator) },
@@ -320,7 +320,7 @@ func TestDeactivate(t *testing.T) {
 			h.wantRevoked(id, true)
 			h.wantRevoked(later, true)
 			h.wantUser(id.UserID, host.User{DeactivatedBy: host.RealmAdmin})
-			_, _, err := h.Create(ctx, later)
+			_, _, err := h.Create(ctx, later, host.Terms{})
 			wantKind(t, err, host.Unauthenticated)
 			_, _, err = h.Rotate(ctx, token)
 			wantKind(t, err, host.Unauthenticated)
@@ -471,7 +471,7 @@ func TestAttack29_no_operation_survives_an_outage(t *testing.T) {
 	for name, do := range map[string]func() error{
 		"List":         func() error { _, _, err := h.List(ctx, id.UserID, host.Page{}); return err },
 		"User":         func() error { _, err := h.User(ctx, id.UserID); return err },
-		"EndSession":   func() error { _, err := h.EndSession(ctx, id.UserID, sid); return err },
+		"EndSession":   func() error { _, err := h.EndSession(ctx, id.UserID, sid, admin); return err },
 		"EndAll":       func() error { return h.EndAll(ctx, id.UserID, admin, "test") },
 		"Deactivate":   func() error { return h.Deactivate(ctx, id.UserID, admin) },
 		"Activate":     func() error { return h.Activate(ctx, id.UserID, admin) },

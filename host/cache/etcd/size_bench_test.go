@@ -27,7 +27,7 @@ func BenchmarkSessionSize(b *testing.B) {
 		id := &host.Identity{Realm: "main", Issuer: "https://idp.example", Subject: subject, UserID: host.UserID("main", "https://idp.example", subject),
 			Roles: []string{"viewer", "editor"}, Email: subject, IssuedAt: time.Now(), Expires: time.Now().Add(8 * time.Hour), TokenKey: "0123456789abcdef"}
 		for range perUser {
-			if _, _, err := store.Create(b.Context(), id); err != nil {
+			if _, _, err := store.Create(b.Context(), id, host.Terms{}); err != nil {
 				b.Fatal(err)
 			}
 		}

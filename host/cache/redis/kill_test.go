@@ -94,7 +94,7 @@ func must(v host.Validation, err error) error {
 
 func (l *lane) create(ctx context.Context) error {
 	l.strays++
-	token, _, err := l.store.Create(ctx, &l.id)
+	token, _, err := l.store.Create(ctx, &l.id, host.Terms{})
 	if err != nil {
 		return err
 	}

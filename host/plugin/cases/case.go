@@ -41,7 +41,7 @@ const (
 // readCase reads one case; names are the lines of those before it. With
 // problems noted, it is not fit to be run.
 func readCase(v value, names map[string]int) *Case {
-	f := v.fields("name", "hook", "config", "time", "request", "identity", "candidates", "kv", "session", "http", "expect")
+	f := v.fields("name", "hook", "config", "time", "request", "identity", "candidates", "deadlines", "ended", "kv", "session", "http", "expect")
 	c := &Case{Name: f["name"].need(), Hook: readHook(f["hook"]), Line: v.line}
 	if first := names[c.Name]; first > 0 {
 		f["name"].fail("%.80q is the name of the case in line %d too", c.Name, first)
@@ -51,18 +51,28 @@ func readCase(v value, names map[string]int) *Case {
 		c.config = f["config"].json()
 	}
 	c.call.Now = f["time"].time(Now())
-	readRequest(f["request"], &c.call)
+	if c.Hook != onLogout {
+		readRequest(f["request"], &c.call)
+	} else if f["request"].there() {
+		f["request"].fail("is not there when access has ended")
+	}
 	c.kv = readKV(f["kv"])
 	for _, item := range f["http"].items() {
 		c.replies = append(c.replies, readReply(item))
 	}
+	c.only(f)
 	switch c.Hook {
+	case onLogin:
+		readIdentity(f["identity"], &c.call)
+		if c.call.Identity == nil {
+			f["identity"].fail("is required: of whom the JWT is that logs in")
+		}
+		readDeadlines(f["deadlines"], &c.call)
+	case onLogout:
+		readEnded(f["ended"], &c.call)
 	case onAuthorize:
 		readIdentity(f["identity"], &c.call)
 		c.readSession(f["session"])
-		if f["candidates"].there() {
-			f["candidates"].fail("is for %s alone", onCredential)
-		}
 	case onCredential:
 		readCandidates(f["candidates"], &c.call)
 		for _, name := range []string{"identity", "session"} {
@@ -77,17 +87,33 @@ func readCase(v value, names map[string]int) *Case {
 	return c
 }
 
+// only refuses keys that are for other hooks.
+func (c *Case) only(f map[string]value) {
+	for name, hooks := range map[string][]string{"candidates": {onCredential}, "deadlines": {onLogin}, "ended": {onLogout}} {
+		if c.Hook != "" && f[name].there() && !slices.Contains(hooks, c.Hook) {
+			f[name].fail("is for %s alone", hooks[0])
+		}
+	}
+	if c.Hook == onLogin || c.Hook == onLogout {
+		for _, name := range []string{"session", "identity"} {
+			if f[name].there() && (name == "session" || c.Hook == onLogout) {
+				f[name].fail("is not there when %s is asked", c.Hook)
+			}
+		}
+	}
+}
+
 func readHook(v value) string {
 	switch hook := v.need(); hook {
-	case onAuthorize, onCredential:
+	case onAuthorize, onCredential, onLogin, onLogout:
 		return hook
-	case "on_login", "on_logout", "on_response":
+	case "on_response":
 		v.fail("%s is not built yet", hook)
 	case "configure":
 		v.fail("configure is asked whenever a plugin is loaded; there are no cases for it")
 	case "":
 	default:
-		v.fail("unknown hook; there are %s, %s", onAuthorize, onCredential)
+		v.fail("unknown hook; there are %s, %s, %s, %s", onAuthorize, onCredential, onLogin, onLogout)
 	}
 	return ""
 }
@@ -317,8 +343,13 @@ func readExpect(v value, c *Case) Expect {
 		return Expect{}
 	}
 	known, decisions := []string{"decision", "status", "reason", "headers"}, []string{"allow", "deny", "abstain"}
-	if c.Hook == onCredential {
+	switch c.Hook {
+	case onCredential:
 		known, decisions = []string{"decision", "candidate", "reason"}, []string{"next", "stop", "abstain"}
+	case onLogin:
+		known, decisions = append(known, idlePart, absolutePart, attributesPart), []string{"go_on", "refuse"}
+	case onLogout:
+		known, decisions = []string{"decision", callsPart}, []string{"ok"}
 	}
 	f := v.fields(known...)
 	e := Expect{Decision: f["decision"].need(), Status: f["status"].number(), Candidate: f["candidate"].number()}
@@ -335,6 +366,7 @@ func readExpect(v value, c *Case) Expect {
 			e.Headers[textproto.CanonicalMIMEHeaderKey(p.name)] = p.value.text()
 		}
 	}
+	e.More = readMore(f)
 	checkStatus(f["status"], e)
 	if c.Hook == onCredential {
 		checkCandidate(f["candidate"], e, c.call.Candidates)
@@ -348,6 +380,10 @@ func checkStatus(v value, e Expect) {
 	case e.Status == nil:
 	case e.Decision == "deny" && !slices.Contains([]int{401, 403, 404, 429}, *e.Status):
 		v.fail("a deny is 401, 403, 404 or 429")
+	case e.Decision == "refuse" && !slices.Contains([]int{401, 403, 429}, *e.Status):
+		v.fail("a refusal is 401, 403 or 429")
+	case e.Decision == "go_on":
+		v.fail("go_on has no status")
 	case e.Decision == "allow" && *e.Status != http.StatusOK:
 		v.fail("an allow is 200")
 	case e.Decision == "abstain":

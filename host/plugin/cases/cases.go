@@ -52,7 +52,7 @@ type Group struct {
 // Case is one request and what is expected of it.
 type Case struct {
 	Name string
-	Hook string // on_authorize or on_credential
+	Hook string // on_authorize, on_credential, on_login or on_logout
 	Line int    // where it begins in its file
 	Want Expect
 
@@ -80,11 +80,14 @@ func (c *Case) Input() string {
 
 // Expect is what a case expects; what is nil is not compared.
 type Expect struct {
-	Decision  string            // allow, deny, abstain; of on_credential next, stop, abstain
+	Decision  string            // allow, deny, abstain; of on_credential next, stop, abstain; of on_login go_on, refuse; of on_logout ok
 	Status    *int              // that the client sees; of allow and deny
 	Reason    *string           // empty: none
 	Headers   map[string]string // all of them, by canonical name
 	Candidate *int              // of next: the index of the one to try
+	// More is what else is said by part (idle, absolute, attributes, calls), and
+	// in it by place. A part that is not there is not compared.
+	More map[string]map[string]string
 }
 
 // Outcome is what a plugin answered.
@@ -94,11 +97,12 @@ type Outcome struct {
 	Reason    string
 	Headers   map[string]string // by canonical name; never nil
 	Candidate int               // -1: none
+	More      map[string]map[string]string
 }
 
 // expect returns what to expect of another who is to answer the same.
 func (o Outcome) expect() Expect {
-	return Expect{o.Decision, &o.Status, &o.Reason, o.Headers, &o.Candidate}
+	return Expect{o.Decision, &o.Status, &o.Reason, o.Headers, &o.Candidate, o.More}
 }
 
 // Difference is one field that is not as it should be.
@@ -130,6 +134,13 @@ func (e Expect) compare(o Outcome) []Difference {
 		maps.Copy(both, o.Headers)
 		for _, name := range slices.Sorted(maps.Keys(both)) {
 			add("headers."+name, header(e.Headers, name), header(o.Headers, name))
+		}
+	}
+	for _, part := range slices.Sorted(maps.Keys(e.More)) {
+		both := maps.Clone(e.More[part])
+		maps.Copy(both, o.More[part])
+		for _, place := range slices.Sorted(maps.Keys(both)) {
+			add(part+place, header(e.More[part], place), header(o.More[part], place))
 		}
 	}
 	return list

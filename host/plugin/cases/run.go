@@ -89,6 +89,20 @@ func (c *Case) ask(ctx context.Context, subject Subject) (Outcome, error) {
 			return Outcome{}, err
 		}
 		return chosen(o, call.Candidates)
+	case c.Hook == onLogin && p.Admitter != nil:
+		terms := *call.Terms
+		call.Terms = &terms
+		a, err := p.Admitter.Admit(ctx, &call)
+		if err != nil {
+			return Outcome{}, err
+		}
+		return admitted(a), nil
+	case c.Hook == onLogout && p.Notifier != nil:
+		calls, err := p.Notifier.Notify(ctx, &call)
+		if err != nil {
+			return Outcome{}, err
+		}
+		return notified(calls), nil
 	}
 	return Outcome{}, c.without(subject)
 }

@@ -109,6 +109,10 @@ func (r *Rollout) load(ctx context.Context, a *Attempt, spec Spec, c contents) (
 		}
 		return nil, err
 	}
+	a.begin(Check)
+	if err := spec.Asked.refuses(p.Hooks()); err != nil {
+		return nil, errors.Join(err, p.Close(context.WithoutCancel(ctx)))
+	}
 	v := &Version{plugin: p, spec: spec, print: c.print, metrics: m, trial: t,
 		Generation: Generation{Number: r.numbers, SHA256: a.SHA256, Version: a.Version, Loaded: r.opts.Now(), Hooks: p.Hooks()}}
 	if p.Host().Authorizer != nil {

@@ -22,6 +22,7 @@ type Spec struct {
 	Limits     plugin.Limits
 	Isolated   bool // nothing of one call is there for the next
 	Grants     Grants
+	Asked      Asked
 	Gates      Gates
 }
 

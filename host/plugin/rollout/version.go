@@ -41,6 +41,14 @@ func (v *Version) Host() host.Plugin {
 	return h
 }
 
+// Sender sends messages for the plugin; nil if it may not send any.
+func (v *Version) Sender() plugin.Fetcher {
+	if len(v.spec.Grants.Hosts) == 0 {
+		return nil
+	}
+	return v.trial
+}
+
 // Headers returns the headers that the plugin may set, canonical.
 func (v *Version) Headers() []string { return v.plugin.Headers() }
 
@@ -68,7 +76,7 @@ func (v *Version) is(t tried) bool { return v.print == t.print && v.spec.sameRun
 func (v *Version) differs(w *Version) bool {
 	a, b := v.spec, w.spec
 	for _, s := range []*Spec{&a, &b} { // where it comes from does not matter
-		s.Module, s.SHA256, s.PublicKeys = "", "", nil
+		s.Module, s.SHA256, s.PublicKeys, s.Asked = "", "", nil, Asked{}
 	}
 	return v.print.module != w.print.module || !a.sameRun(b)
 }

@@ -54,21 +54,42 @@ type Answer struct {
 		Reason    repeated
 		Headers   [][2]repeated
 		Candidate *int
-		Request   *struct {
-			Method, URL, Body repeated
-			Headers           [][2]repeated
-		}
-		Blob repeated
+		Request   *request
+		Blob      repeated
+
+		Idle, Absolute int64
+		Attributes     [][2]repeated
+		Calls          []request
 	}
+}
+
+// request is one that an Answer holds.
+type request struct {
+	Method, URL, Body repeated
+	Headers           [][2]repeated
+}
+
+func (v request) fetch() fetch.Request {
+	r := fetch.Request{Method: string(v.Method), URL: string(v.URL), Body: string(v.Body)}
+	for _, h := range v.Headers {
+		r.Headers = append(r.Headers, [2]string{string(h[0]), string(h[1])})
+	}
+	return r
+}
+
+// Calls returns what is to be delivered, if that is the answer.
+func (a Answer) Calls() (list []fetch.Request) {
+	for _, c := range a.Answer.Calls {
+		list = append(list, c.fetch())
+	}
+	return list
 }
 
 // Fetch returns what is to be fetched, if that is the answer.
 func (a Answer) Fetch() (r fetch.Request) {
 	if v := a.Answer.Request; v != nil {
-		r = fetch.Request{Method: string(v.Method), URL: string(v.URL), Body: string(v.Body), State: string(a.Answer.Blob)}
-		for _, h := range v.Headers {
-			r.Headers = append(r.Headers, [2]string{string(h[0]), string(h[1])})
-		}
+		r = v.fetch()
+		r.State = string(a.Answer.Blob)
 	}
 	return r
 }

@@ -116,8 +116,40 @@ func last(list string) bool {
 
 // Request adds what is to be fetched, as it is: the host judges it.
 func (a *Answer) Request(method, url, body string, headers [][2]string) {
+	a.request(answerRequest, method, url, body, headers)
+}
+
+// Call adds a request that is to be delivered, likewise.
+func (a *Answer) Call(method, url, body string, headers [][2]string) {
+	a.request(answerCall, method, url, body, headers)
+}
+
+// Attribute adds an attribute of a session, likewise.
+func (a *Answer) Attribute(name, value string) {
 	start := a.n
-	a.head(answerRequest, 0)
+	a.head(answerAttribute, 0)
+	a.short(name)
+	a.text(value)
+	put32(a.room(start+4, 4), a.n-start-8)
+}
+
+// Idle adds a deadline in Unix milliseconds.
+func (a *Answer) Idle(ms int64) { a.moment(answerIdle, ms) }
+
+// Absolute adds a deadline in Unix milliseconds.
+func (a *Answer) Absolute(ms int64) { a.moment(answerAbsolute, ms) }
+
+func (a *Answer) moment(id int, ms int64) {
+	a.head(id, 8)
+	b := a.room(a.n, 8)
+	put32(b, int(uint32(ms)))
+	put32(b[4:], int(uint32(ms>>32)))
+	a.n += 8
+}
+
+func (a *Answer) request(id int, method, url, body string, headers [][2]string) {
+	start := a.n
+	a.head(id, 0)
 	a.short(method)
 	a.short(url)
 	b := a.room(a.n, 2)

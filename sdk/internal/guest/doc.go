@@ -16,6 +16,8 @@ const (
 	Configure    = 1
 	OnCredential = 2
 	OnAuthorize  = 3
+	OnLogin      = 4
+	OnLogout     = 5
 )
 
 // Codes: what a hook returns beside its answer.
@@ -49,6 +51,15 @@ const (
 	FieldCredential = 18
 	FieldExpires    = 19
 	FieldCandidates = 32
+	FieldIdle       = 40
+	FieldAbsolute   = 41
+	FieldEvent      = 48
+	FieldWhy        = 49
+	FieldByRank     = 50
+	FieldByID       = 51
+	FieldEnded      = 52
+	FieldWhat       = 53
+	FieldSessions   = 54
 	FieldConfig     = 64
 
 	FieldFetchStatus = 66
@@ -80,6 +91,10 @@ const (
 	answerReason    = 2
 	answerHeader    = 3
 	answerCandidate = 4
+	answerIdle      = 5
+	answerAbsolute  = 6
+	answerAttribute = 7
+	answerCall      = 8
 	answerRequest   = 9
 	answerBlob      = 10
 

@@ -12,7 +12,8 @@ import (
 	"github.com/authhost/authhost/sdk/internal/guest"
 )
 
-var hooks = map[string]int{"configure": guest.Configure, "on_credential": guest.OnCredential, "on_authorize": guest.OnAuthorize}
+var hooks = map[string]int{"configure": guest.Configure, "on_credential": guest.OnCredential, "on_authorize": guest.OnAuthorize,
+	"on_login": guest.OnLogin, "on_logout": guest.OnLogout}
 
 func each(list string) iter.Seq[string] {
 	return func(yield func(string) bool) { guest.Each(list, yield) }
@@ -118,6 +119,18 @@ func TestAnswers(t *testing.T) {
 			}
 			if v.Answer.Candidate != nil {
 				a.Candidate(*v.Answer.Candidate)
+			}
+			if v.Answer.Idle != 0 {
+				a.Idle(v.Answer.Idle)
+			}
+			if v.Answer.Absolute != 0 {
+				a.Absolute(v.Answer.Absolute)
+			}
+			for _, t := range v.Answer.Attributes {
+				a.Attribute(string(t[0]), string(t[1]))
+			}
+			for _, c := range v.Calls() {
+				a.Call(c.Method, c.URL, c.Body, c.Headers)
 			}
 			if v.Answer.Request != nil {
 				r := v.Fetch()

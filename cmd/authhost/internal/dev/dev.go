@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -90,10 +91,12 @@ func Listen(addr string) (net.Listener, error) {
 // writeConfig ties everything together. The addresses are wishes, see Listen.
 func (e *Environment) writeConfig() error {
 	var plugins []any
-	var chain []string
+	var chain, told []string
 	for _, p := range e.plugins {
-		// What a plugin keeps here is thrown away with all the rest.
-		entry := map[string]any{"name": p.Name, "module": p.module, "capabilities": []any{"session", map[string]any{"kv": map[string]any{"keys": 1000}}}}
+		// What a plugin keeps here is thrown away with all the rest, and there is
+		// nobody to call but the demo platform.
+		entry := map[string]any{"name": p.Name, "module": p.module, "capabilities": []any{"session", map[string]any{"kv": map[string]any{"keys": 1000}},
+			map[string]any{"http": map[string]any{"hosts": []string{strings.TrimPrefix(e.upstream, "http://")}, "private": true}}}}
 		config, err := p.config()
 		if err != nil {
 			return err
@@ -102,7 +105,13 @@ func (e *Environment) writeConfig() error {
 			entry["config"] = config
 		}
 		plugins = append(plugins, entry)
-		chain = append(chain, p.Name)
+		routes, realms := p.asked()
+		if routes {
+			chain = append(chain, p.Name)
+		}
+		if realms {
+			told = append(told, p.Name)
+		}
 	}
 	content, err := yaml.Marshal(map[string]any{
 		"listen":   map[string]string{"public": "127.0.0.1:8080", "admin": "127.0.0.1:8081", "telemetry": "127.0.0.1:9090", "proxy": "127.0.0.1:8088"},
@@ -116,6 +125,7 @@ func (e *Environment) writeConfig() error {
 			}},
 			"credentials": []any{map[string]string{"header": "Authorization"}, map[string]string{"header": "X-Auth-Token"}, map[string]string{"cookie": "kc_auth"}},
 			"session":     map[string]any{"cookie": map[string]any{"name": "authhost", "insecure_http": true}},
+			"plugins":     told,
 		}},
 		"plugins": plugins,
 		"routes": []any{

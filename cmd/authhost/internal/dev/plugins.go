@@ -1,6 +1,7 @@
 package dev
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -44,6 +46,21 @@ func findPlugins(dir, out string) ([]*plugin, error) {
 		return nil, fmt.Errorf("no plugins to try: no folder below %s holds the source of one", dir)
 	}
 	return list, nil
+}
+
+// asked says where the plugin is to be listed, by the packages of the SDK that
+// its own files import.
+func (p *plugin) asked() (routes, realms bool) {
+	files, _ := filepath.Glob(filepath.Join(p.Dir, "*.go")) // the pattern is sound
+	for _, f := range files {
+		content, err := os.ReadFile(f)
+		if err != nil || strings.HasSuffix(f, "_test.go") {
+			continue
+		}
+		routes = routes || bytes.Contains(content, []byte(`/sdk/authorize"`)) || bytes.Contains(content, []byte(`/sdk/credential"`))
+		realms = realms || bytes.Contains(content, []byte(`/sdk/login"`)) || bytes.Contains(content, []byte(`/sdk/logout"`))
+	}
+	return routes || !realms, realms
 }
 
 // build makes the module. What a toolchain leaves behind when it is interrupted

@@ -1,0 +1,7 @@
+package login
+
+// Serve is what the export calls.
+var Serve = serve
+
+// Reset forgets the handler.
+func Reset() { handle = nil }
