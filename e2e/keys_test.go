@@ -135,10 +135,10 @@ func TestCapabilitiesAreNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for capabilities, want := range map[string]string{
-		"[]":                                     "which the plugin is not granted",
-		"[session]":                              "needs the capability kv, which the plugin is not granted",
-		"[credentials, {kv: {keys: 1}}]":         "needs the capability session, which the plugin is not granted",
-		"[{http: {hosts: [hooks.example]}}, kv]": "the capability http is not built yet",
+		"[]":                             "which the plugin is not granted",
+		"[session]":                      "needs the capability kv, which the plugin is not granted",
+		"[credentials, {kv: {keys: 1}}]": "needs the capability session, which the plugin is not granted",
+		"[kv]":                           "kv needs its scope",
 	} {
 		file := filepath.Join(dir, "authhost.yaml")
 		writeFile(t, file, listen+"plugins: [{name: keeper, module: keeper.wasm, capabilities: "+capabilities+"}]\n")

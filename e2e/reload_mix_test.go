@@ -258,7 +258,8 @@ func TestReloadUnderLoad(t *testing.T) {
 	t.Logf("%d requests, %.0f a second; good and bad: %d and %d of the shared module, %d and %d of the other, %d and %d configurations",
 		m.load.sent.Load(), float64(m.load.sent.Load())/time.Since(start).Seconds(), m.good.shared, m.bad.shared, m.good.other, m.bad.other, m.good.config, m.bad.config)
 	t.Logf("memory %.0f MiB half-way, %.0f MiB at the end; goroutines %.0f and %.0f", memory/(1<<20), memoryThen/(1<<20), goroutines, goroutinesThen)
-	if memoryThen > memory+128<<20 || goroutinesThen > goroutines+32 {
+	// A dozen loads under the race detector are no measure of memory.
+	if *soak && memoryThen > memory+128<<20 || goroutinesThen > goroutines+32 {
 		t.Error("memory or goroutines grow")
 	}
 	// What the operator asks for is loaded again if it was noticed before.

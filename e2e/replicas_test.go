@@ -29,7 +29,7 @@ func TestProcessesAreOne(t *testing.T) {
 				idp := newIssuer(t)
 				hosts := serveAll(t, n, idp.realm("    session: {idle: 24s}")+s.config(s.at, 0)+open)
 				for maker := range n {
-					p := &processes{hosts: hosts, first: maker, jwt: idp.token(t, fmt.Sprint("user", maker), nil)}
+					p := &processes{hosts: hosts, first: maker, jwt: idp.token(t, fmt.Sprintf("user %d of %d", maker, n), nil)}
 					p.liveTogether(t)
 				}
 			})

@@ -1,6 +1,7 @@
 package egress_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -165,8 +166,10 @@ func silent(t *testing.T, say string) (string, egress.Policy) {
 			if err != nil {
 				return
 			}
-			_, _ = io.WriteString(conn, say)
 			defer conn.Close()
+			if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+				_, _ = io.WriteString(conn, say)
+			}
 		}
 	}()
 	t.Cleanup(func() { l.Close(); <-done })
