@@ -99,10 +99,11 @@ func (p *Plugin) release(i *instance, sound bool) {
 }
 
 // rest puts an instance where the next call finds it first, if that place is
-// free and nobody is at the channel. Whoever goes there counts as queued first
-// and looks at that place afterwards, so one of the two sees the other.
+// free, and takes it from there again if somebody is at the channel. Whoever
+// goes there counts as queued first and looks at that place afterwards, so one
+// of the two sees the other.
 func (p *Plugin) rest(i *instance) {
-	if p.queued.Load() == 0 && p.handy.CompareAndSwap(nil, i) {
+	if p.handy.CompareAndSwap(nil, i) {
 		if p.queued.Load() == 0 {
 			return
 		}
