@@ -35,9 +35,14 @@ func (f *fetched) fields(w *abi.FrameWriter) {
 // answers with. It has no instance while it waits for one.
 func (p *Plugin) converse(ctx context.Context, hook abi.Hook, c *host.Call, a *abi.Answer) ([]host.Header, error) {
 	headers, err := p.once(ctx, hook, c, nil, a)
-	if err != nil || a.Code != abi.CodeFetch {
-		return headers, err
+	if err == nil && a.Code == abi.CodeFetch {
+		return p.again(ctx, hook, c, a)
 	}
+	return headers, err
+}
+
+// again does what an answer asks to be fetched, and puts the call once more.
+func (p *Plugin) again(ctx context.Context, hook abi.Hook, c *host.Call, a *abi.Answer) ([]host.Header, error) {
 	within, cancel := context.WithTimeout(ctx, maxFetchTime)
 	defer cancel()
 	for range abi.MaxFetches {
@@ -45,7 +50,7 @@ func (p *Plugin) converse(ctx context.Context, hook abi.Hook, c *host.Call, a *a
 		if err := ctx.Err(); err != nil {
 			return nil, &notAsked{fmt.Errorf("fetching: %w", err)}
 		}
-		headers, err = p.once(ctx, hook, c, f, a)
+		headers, err := p.once(ctx, hook, c, f, a)
 		if err != nil || a.Code != abi.CodeFetch {
 			return headers, err
 		}
