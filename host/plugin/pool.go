@@ -11,8 +11,8 @@ import (
 // The pool holds as many permits as it may have instances. Each is either in
 // permits, or with the goroutine that makes an instance, or with an instance,
 // idle ones included: most of those are in idle, the one used last is handy,
-// where taking it costs less. So the linear memories of a plugin never come to more
-// than limits.memory times limits.instances.
+// where taking it costs less. So the linear memories of a plugin never come to
+// more than limits.memory times limits.instances.
 
 // notAsked is why a call did not reach the plugin, which says nothing of how
 // the plugin is.
