@@ -12,6 +12,8 @@ const (
 	frameHead  = 8  // u16 hook, u16 count, u32 length
 	frameEntry = 12 // u16 id, u16 flags, u32 offset, u32 length
 	flagLazy   = 1
+
+	tooMany = "abi: more fields than the frame was begun for"
 )
 
 // FrameWriter lays a frame out in a buffer that it does not own, without
@@ -35,10 +37,23 @@ func (w *FrameWriter) Reset(buf []byte, hook Hook, max int) {
 // Text adds a text field; one that does not fit is marked lazy. Like its
 // siblings it panics when Reset was told of fewer fields: that is a mistake
 // in the host, never a matter of what a client sent.
+//
+// It is entry and copy in one, since most fields are texts.
 func (w *FrameWriter) Text(id Field, s string) {
-	if at, ok := w.entry(id, len(s)); ok {
-		copy(w.buf[at:], s)
+	buf, next, at := w.buf, w.next, w.data
+	if next == w.table {
+		panic(tooMany)
 	}
+	e := (*[frameEntry]byte)(buf[next:])
+	w.next = next + frameEntry
+	binary.LittleEndian.PutUint32(e[8:], uint32(len(s)))
+	if len(s) > len(buf)-at {
+		binary.LittleEndian.PutUint64(e[:], uint64(id)|flagLazy<<16)
+		return
+	}
+	binary.LittleEndian.PutUint64(e[:], uint64(id)|uint64(at)<<32)
+	w.data = at + len(s)
+	copy(buf[at:], s)
 }
 
 // Number adds a 64-bit number field; one that does not fit is marked lazy.
@@ -74,7 +89,7 @@ func (w *FrameWriter) Finish() int {
 func (w *FrameWriter) entry(id Field, length int) (at int, fits bool) {
 	next := w.next
 	if next == w.table {
-		panic("abi: more fields than the frame was begun for")
+		panic(tooMany)
 	}
 	e := (*[frameEntry]byte)(w.buf[next:])
 	w.next = next + frameEntry

@@ -15,8 +15,8 @@ const defaultReason = "denied"
 // Choose asks on_credential. An error is a [*host.Error] of kind Unavailable;
 // its cause is for the log alone.
 func (p *Plugin) Choose(ctx context.Context, c *host.Call) (host.Choice, error) {
-	a, _, err := p.ask(ctx, abi.OnCredential, c)
-	if err != nil {
+	var a abi.Answer
+	if _, err := p.ask(ctx, abi.OnCredential, c, &a); err != nil {
 		return host.Choice{}, err
 	}
 	return host.Choice{Effect: effect(a.Code), Candidate: a.Candidate, Reason: a.Reason}, nil
@@ -25,7 +25,8 @@ func (p *Plugin) Choose(ctx context.Context, c *host.Call) (host.Choice, error) 
 // Authorize asks on_authorize. An error is a [*host.Error] of kind
 // Unavailable; its cause is for the log alone.
 func (p *Plugin) Authorize(ctx context.Context, c *host.Call) (host.Opinion, error) {
-	a, headers, err := p.ask(ctx, abi.OnAuthorize, c)
+	var a abi.Answer
+	headers, err := p.ask(ctx, abi.OnAuthorize, c, &a)
 	if err != nil {
 		return host.Opinion{}, err
 	}
@@ -61,34 +62,34 @@ func denyKind(status int) host.Kind {
 	return host.Forbidden
 }
 
-// ask puts a call to a hook and counts what came of it.
-func (p *Plugin) ask(ctx context.Context, hook abi.Hook, c *host.Call) (a abi.Answer, headers []host.Header, err error) {
+// ask puts a call to a hook, whose answer goes into a, and counts what came of
+// it.
+func (p *Plugin) ask(ctx context.Context, hook abi.Hook, c *host.Call, a *abi.Answer) ([]host.Header, error) {
 	trial, ok := p.breakers[hook].enter(c, p.opts.Now)
 	if !ok {
-		return a, nil, p.unanswered(hook, errOpen)
+		return nil, p.unanswered(hook, errOpen)
 	}
-	a, headers, err = p.converse(ctx, hook, c)
+	headers, err := p.converse(ctx, hook, c, a)
 	if err != nil {
 		p.tripped(hook, trial, c, err)
-		return abi.Answer{}, nil, p.failed(hook, c, err)
+		return nil, p.failed(hook, c, err)
 	}
 	p.mended(hook)
-	return a, headers, nil
+	return headers, nil
 }
 
 // once borrows an instance, puts the call to the hook and judges the answer. It
 // counts the time.
-func (p *Plugin) once(ctx context.Context, hook abi.Hook, c *host.Call, f *fetched) (a abi.Answer, headers []host.Header, err error) {
+func (p *Plugin) once(ctx context.Context, hook abi.Hook, c *host.Call, f *fetched, a *abi.Answer) (headers []host.Header, err error) {
 	i, err := p.acquire(ctx)
 	if err != nil {
-		return a, nil, err
+		return nil, err
 	}
-	m := p.opts.Metrics
-	if m == nil {
-		a, err = i.ask(hook, c, f)
+	if m := p.opts.Metrics; m == nil {
+		err = i.ask(hook, c, f, a)
 	} else {
 		start := p.opts.Now()
-		a, err = i.ask(hook, c, f)
+		err = i.ask(hook, c, f, a)
 		m.PluginCall(p.opts.Name, hook.String(), p.opts.Now().Sub(start))
 	}
 	if err == nil {
@@ -98,12 +99,12 @@ func (p *Plugin) once(ctx context.Context, hook abi.Hook, c *host.Call, f *fetch
 		p.opts.Spent(i.tank.spent())
 	}
 	p.release(i, err == nil)
-	return a, headers, err
+	return headers, err
 }
 
 // judge refuses what an answer of the right form may not say, and returns its
 // headers as the host knows them.
-func (p *Plugin) judge(hook abi.Hook, a abi.Answer, c *host.Call) ([]host.Header, error) {
+func (p *Plugin) judge(hook abi.Hook, a *abi.Answer, c *host.Call) ([]host.Header, error) {
 	if (a.Code == abi.CodeFetch || len(a.Calls) > 0) && !p.fetches {
 		return nil, fmt.Errorf("%s has something fetched, and the module does not import %s.%s", hook, abi.ImportModule, abi.ImportFetch)
 	}
@@ -111,7 +112,7 @@ func (p *Plugin) judge(hook abi.Hook, a abi.Answer, c *host.Call) ([]host.Header
 		return nil, fmt.Errorf("%s chose candidate %d of %d", hook, a.Candidate, len(c.Candidates))
 	}
 	if c.Terms != nil {
-		if err := judgeTerms(a, c); err != nil {
+		if err := judgeTerms(*a, c); err != nil {
 			return nil, fmt.Errorf("%s: %w", hook, err)
 		}
 	}

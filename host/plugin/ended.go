@@ -12,7 +12,8 @@ import (
 // Admit asks on_login. Of the call's terms the deadlines must be set. An error
 // is a [*host.Error] of kind Unavailable; its cause is for the log alone.
 func (p *Plugin) Admit(ctx context.Context, c *host.Call) (host.Admission, error) {
-	a, headers, err := p.ask(ctx, abi.OnLogin, c)
+	var a abi.Answer
+	headers, err := p.ask(ctx, abi.OnLogin, c, &a)
 	if err != nil {
 		return host.Admission{}, err
 	}
@@ -67,7 +68,8 @@ func judgeTerms(a abi.Answer, c *host.Call) error {
 // Notify asks on_logout. The call has no request. An error is a [*host.Error]
 // of kind Unavailable; its cause is for the log alone.
 func (p *Plugin) Notify(ctx context.Context, c *host.Call) ([]host.Fetch, error) {
-	a, _, err := p.ask(ctx, abi.OnLogout, c)
+	var a abi.Answer
+	_, err := p.ask(ctx, abi.OnLogout, c, &a)
 	if err != nil {
 		return nil, err
 	}

@@ -33,24 +33,29 @@ func (f *fetched) fields(w *abi.FrameWriter) {
 
 // converse puts a call to a hook, and once more after each fetch that the guest
 // answers with. It has no instance while it waits for one.
-func (p *Plugin) converse(ctx context.Context, hook abi.Hook, c *host.Call) (abi.Answer, []host.Header, error) {
-	a, headers, err := p.once(ctx, hook, c, nil)
-	if err != nil || a.Code != abi.CodeFetch {
-		return a, headers, err
+func (p *Plugin) converse(ctx context.Context, hook abi.Hook, c *host.Call, a *abi.Answer) ([]host.Header, error) {
+	headers, err := p.once(ctx, hook, c, nil, a)
+	if err == nil && a.Code == abi.CodeFetch {
+		return p.again(ctx, hook, c, a)
 	}
+	return headers, err
+}
+
+// again does what an answer asks to be fetched, and puts the call once more.
+func (p *Plugin) again(ctx context.Context, hook abi.Hook, c *host.Call, a *abi.Answer) ([]host.Header, error) {
 	within, cancel := context.WithTimeout(ctx, maxFetchTime)
 	defer cancel()
 	for range abi.MaxFetches {
-		f := p.fetch(within, hook, a)
+		f := p.fetch(within, hook, *a)
 		if err := ctx.Err(); err != nil {
-			return a, nil, &notAsked{fmt.Errorf("fetching: %w", err)}
+			return nil, &notAsked{fmt.Errorf("fetching: %w", err)}
 		}
-		a, headers, err = p.once(ctx, hook, c, f)
+		headers, err := p.once(ctx, hook, c, f, a)
 		if err != nil || a.Code != abi.CodeFetch {
-			return a, headers, err
+			return headers, err
 		}
 	}
-	return a, nil, fmt.Errorf("%s answered fetch more than %d times", hook, abi.MaxFetches)
+	return nil, fmt.Errorf("%s answered fetch more than %d times", hook, abi.MaxFetches)
 }
 
 func (p *Plugin) fetch(ctx context.Context, hook abi.Hook, a abi.Answer) *fetched {

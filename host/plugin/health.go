@@ -18,6 +18,9 @@ type Health struct {
 // Health tells how the plugin is. A closed plugin has nothing left.
 func (p *Plugin) Health() Health {
 	h := Health{Idle: len(p.idle), Memory: p.ledger.held.Load(), MostMemory: p.opts.Limits.Memory * int64(p.opts.Limits.Instances), Renewed: p.renewed}
+	if p.handy.Load() != nil {
+		h.Idle++
+	}
 	h.Instances, h.Ever = p.Instances()
 	if p.image != nil {
 		h.MostMemory += p.opts.Limits.Memory

@@ -150,8 +150,8 @@ func (i *instance) configure() error {
 	if i.funcs[abi.Configure] == nil {
 		return nil
 	}
-	a, err := i.exchange(abi.Configure, nil)
-	if err != nil {
+	var a abi.Answer
+	if err := i.exchange(abi.Configure, nil, &a); err != nil {
 		return err
 	}
 	if a.Code == abi.CodeNo {
@@ -164,30 +164,37 @@ func (i *instance) configure() error {
 }
 
 // ask puts one call to a hook, within the time limit.
-func (i *instance) ask(hook abi.Hook, c *host.Call, f *fetched) (a abi.Answer, err error) {
+func (i *instance) ask(hook abi.Hook, c *host.Call, f *fetched, a *abi.Answer) (err error) {
 	defer contain(&err)
 	if i.killed.Load() {
-		return a, errKilled
+		return errKilled
 	}
 	i.tick(c.Now)
 	i.tank.fill(i.plugin.opts.Limits.Time)
 	i.fetched = f
-	return i.exchange(hook, c)
+	return i.exchange(hook, c, a)
 }
 
-// exchange writes the frame, runs the hook and copies its answer out.
-func (i *instance) exchange(hook abi.Hook, c *host.Call) (abi.Answer, error) {
+// exchange puts a call to a hook. After a panic it has not left: the instance
+// is thrown away, as after any error.
+func (i *instance) exchange(hook abi.Hook, c *host.Call, a *abi.Answer) error {
 	i.hook, i.call, i.entries, i.wholeValid = hook, c, 0, false
 	i.waited, i.session = 0, nil
-	defer i.leave()
+	err := i.run(hook, a)
+	i.leave()
+	return err
+}
+
+// run writes the frame, runs the hook and copies its answer out.
+func (i *instance) run(hook abi.Hook, a *abi.Answer) (err error) {
 	// A view, to be taken anew for each use: memory may have grown.
 	view, ok := i.memory.Read(i.buffer, i.length)
 	if !ok {
-		return abi.Answer{}, fmt.Errorf("the buffer is not within memory")
+		return fmt.Errorf("the buffer is not within memory")
 	}
 	i.stack[0] = uint64(i.writeFrame(view))
-	if err := i.funcs[hook].CallWithStack(i.ctx, i.stack[:]); err != nil {
-		return abi.Answer{}, trap(hook.String(), err)
+	if err = i.funcs[hook].CallWithStack(i.ctx, i.stack[:]); err != nil {
+		return trap(hook.String(), err)
 	}
 	if i.tank.refills > 0 {
 		// It ran long enough to have grown a large stack, which a function
@@ -196,12 +203,13 @@ func (i *instance) exchange(hook abi.Hook, c *host.Call) (abi.Answer, error) {
 	}
 	code, n := abi.SplitResult(i.stack[0])
 	if n > i.length {
-		return abi.Answer{}, fmt.Errorf("%s answered %d bytes in a buffer of %d", hook, n, i.length)
+		return fmt.Errorf("%s answered %d bytes in a buffer of %d", hook, n, i.length)
 	}
 	if view, ok = i.memory.Read(i.buffer, n); !ok {
-		return abi.Answer{}, fmt.Errorf("%s: the answer is not within memory", hook)
+		return fmt.Errorf("%s: the answer is not within memory", hook)
 	}
-	return i.answers.Parse(hook, code, view)
+	*a, err = i.answers.Parse(hook, code, view)
+	return err
 }
 
 // reusable readies an instance that has answered for the next call, and says

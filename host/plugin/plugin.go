@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/authhost/authhost/abi"
@@ -33,6 +34,8 @@ type Plugin struct {
 	renewed  string // why there is none although calls are isolated, else ""
 	breakers [abi.OnLogout + 1]breaker
 
+	handy      atomic.Pointer[instance] // idle too, see rest
+	queued     atomic.Int64             // who is at the channels: callers that wait, and drain
 	idle       chan *instance
 	permits    chan struct{}  // one for each instance that may be made
 	background sync.WaitGroup // goroutines that make one; each has its permit
@@ -255,6 +258,10 @@ func (p *Plugin) Close(ctx context.Context) error {
 // wait ends.
 func (p *Plugin) drain() {
 	defer close(p.drained)
+	p.queued.Add(1) // and stays
+	if i := p.handy.Swap(nil); i != nil {
+		p.idle <- i
+	}
 	for range cap(p.permits) {
 		select {
 		case i := <-p.idle:

@@ -10,8 +10,9 @@ import (
 
 // The pool holds as many permits as it may have instances. Each is either in
 // permits, or with the goroutine that makes an instance, or with an instance,
-// idle ones included. So the linear memories of a plugin never come to more
-// than limits.memory times limits.instances.
+// idle ones included: most of those are in idle, the one used last is handy,
+// where taking it costs less. So the linear memories of a plugin never come to
+// more than limits.memory times limits.instances.
 
 // notAsked is why a call did not reach the plugin, which says nothing of how
 // the plugin is.
@@ -36,6 +37,9 @@ func (p *Plugin) acquire(ctx context.Context) (*instance, error) {
 		return nil, errClosed
 	default:
 	}
+	if i := p.handy.Swap(nil); i != nil {
+		return i, nil
+	}
 	select {
 	case i := <-p.idle:
 		return i, nil
@@ -48,6 +52,11 @@ func (p *Plugin) acquire(ctx context.Context) (*instance, error) {
 // first one that is idle. One that is made too late for this caller is there
 // for the next; one that somebody else took is made anew.
 func (p *Plugin) wait(ctx context.Context) (*instance, error) {
+	p.queued.Add(1)
+	defer p.queued.Add(-1)
+	if i := p.handy.Swap(nil); i != nil {
+		return i, nil
+	}
 	made := make(chan error, 1) // what became of the start that this caller asked for
 	permits := p.permits        // nil while that is under way
 	longest := maxWait
@@ -82,11 +91,27 @@ func (p *Plugin) wait(ctx context.Context) (*instance, error) {
 // again, is thrown away, and a spare takes its place in the background.
 func (p *Plugin) release(i *instance, sound bool) {
 	if sound && i.reusable() {
-		p.idle <- i
+		p.rest(i)
 		return
 	}
 	p.discard(i)
 	p.background.Go(func() { _ = p.spawn() }) // it has told of its failure
+}
+
+// rest puts an instance where the next call finds it first, if that place is
+// free, and takes it from there again if somebody is at the channel. Whoever
+// goes there counts as queued first and looks at that place afterwards, so one
+// of the two sees the other.
+func (p *Plugin) rest(i *instance) {
+	if p.handy.CompareAndSwap(nil, i) {
+		if p.queued.Load() == 0 {
+			return
+		}
+		if i = p.handy.Swap(nil); i == nil {
+			return
+		}
+	}
+	p.idle <- i
 }
 
 // spawn makes an instance in exchange for a permit, which it gives back if it

@@ -72,6 +72,39 @@ func TestHammer(t *testing.T) {
 	settles(t, before, runtime.NumGoroutine)
 }
 
+// Calls that go on while a plugin is closed end with an error, and nothing is
+// left of the plugin.
+func TestCloseUnderCalls(t *testing.T) {
+	module := hook(base(), "on_authorize").Encode()
+	for round := range 20 {
+		p := load(t, plugin.Options{Module: module, Limits: plugin.Limits{Instances: 1 + round%2, Time: time.Minute}})
+		var wg, under sync.WaitGroup
+		under.Add(4)
+		for range 4 {
+			wg.Go(func() {
+				for n := 0; ; n++ {
+					_, err := p.Authorize(t.Context(), call())
+					if n == 10 {
+						under.Done()
+					}
+					if err != nil {
+						fails(t, err, "closed")
+						return
+					}
+				}
+			})
+		}
+		under.Wait()
+		if err := p.Close(t.Context()); err != nil {
+			t.Error("close:", err)
+		}
+		wg.Wait()
+		if h := p.Health(); h.Instances != 0 || h.Idle != 0 || h.Memory != 0 {
+			t.Errorf("%d instances are left, %d idle, %d bytes", h.Instances, h.Idle, h.Memory)
+		}
+	}
+}
+
 // Closing one plugin does not touch another of the same module and cache.
 func TestCloseTouchesNoOther(t *testing.T) {
 	module := hook(base(), "on_authorize").Encode()

@@ -25,14 +25,19 @@ func Handle(h func(*Request) Decision) {
 	handle = h
 }
 
-var request Request
+var request = newRequest(guest.Current())
 
 // serve answers one call of the hook.
+//
+//go:wasmexport on_authorize
 func serve(frameLen uint32) uint64 {
 	if handle == nil {
 		panic("authorize: Handle was not called in an init function")
 	}
-	request.begin(guest.Begin(guest.OnAuthorize, frameLen))
+	guest.Begin(guest.OnAuthorize, frameLen)
 	d := handle(&request)
+	if d.bare() {
+		return d.head
+	}
 	return d.encode()
 }

@@ -12,7 +12,7 @@ type Request struct {
 	sdk.Identity
 }
 
-func (r *Request) begin(c *guest.Call) { r.Request, r.Identity = sdk.NewRequest(c), sdk.NewIdentity(c) }
+func newRequest(c *guest.Call) Request { return Request{sdk.NewRequest(c), sdk.NewIdentity(c)} }
 
 // Anonymous says that nobody is known: the route's authentication is optional
 // and there was no credential.

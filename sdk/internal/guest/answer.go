@@ -95,17 +95,35 @@ func AppendHeader(list, name, value string) string {
 	}
 	const head = 10
 	one := head + len(name) + len(value)
-	if !last(list) || one > cap(written)-len(written) {
-		if len(list)+one > cap(written)-len(written) {
-			written = make([]byte, 0, max(len(list)+one, writtenPiece))
-		}
-		written = append(written, list...)
-	}
+	extend(list, one)
 	at := len(written)
 	written = append(written, answerHeader, 0, 0, 0, 0, 0, 0, 0, byte(len(name)), byte(len(name)>>8))
 	put32(written[at+4:], one-8)
 	written = append(append(written, name...), value...)
 	return view(written[at-len(list):])
+}
+
+// Join returns a list and a text behind it as one string, laid out as lists
+// are.
+func Join(list, text string) string {
+	if list == "" || text == "" {
+		return list + text
+	}
+	extend(list, len(text))
+	at := len(written) - len(list)
+	written = append(written, text...)
+	return view(written[at:])
+}
+
+// extend has a list be the one laid out last, with room behind it.
+func extend(list string, room int) {
+	if last(list) && room <= cap(written)-len(written) {
+		return
+	}
+	if len(list)+room > cap(written)-len(written) {
+		written = make([]byte, 0, max(len(list)+room, writtenPiece))
+	}
+	written = append(written, list...)
 }
 
 // last says whether a list is the one laid out last, which can grow in place.

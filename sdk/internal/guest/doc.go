@@ -102,8 +102,9 @@ const (
 	maxReason = 1024
 )
 
-// buffer is what host and guest share. It can hold any answer.
-var buffer [maxAnswer]byte
+// buffer is what host and guest share. It can hold any answer. Behind it is
+// room for a look at 8 bytes where fewer are left.
+var buffer [maxAnswer + 8]byte
 
 // arena holds what get read during one call.
 var arena [32 << 10]byte

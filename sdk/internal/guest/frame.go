@@ -12,26 +12,19 @@ const (
 // reading it panics, which ends the instance.
 const malformed = "sdk: malformed frame"
 
-// frame is a frame's bytes, and where its table ends. Being a string, its
-// parts are views.
-type frame struct {
-	b   string
-	end int
-}
+// frame says of the frame in the buffer how long it is, and where its table
+// ends.
+var frame struct{ length, end int }
 
-// newFrame checks the head of a frame; each field is checked when it is read.
-func newFrame(b string, hook int) frame {
-	if len(b) < frameHead || u32(b[4:]) != len(b) {
-		panic(malformed)
+// take checks the head of the frame in the buffer; each field is checked when
+// it is read.
+func take(hook int, length uint32) {
+	head := *(*uint64)(unsafe.Pointer(&buffer))
+	end := frameHead + int(head>>16&0xffff)*frameEntry
+	if uint16(head) != uint16(hook) || uint32(head>>32) != length || length > maxAnswer || end > int(length) {
+		panic(malformed) // or a frame of another hook
 	}
-	end := frameHead + u16(b[2:])*frameEntry
-	if end > len(b) {
-		panic(malformed)
-	}
-	if u16(b) != hook {
-		panic("sdk: a frame of another hook")
-	}
-	return frame{b, end}
+	frame.length, frame.end = int(length), end
 }
 
 // hints remembers where in the table each field was found last: the host
@@ -39,28 +32,39 @@ func newFrame(b string, hook int) frame {
 // is the most expensive thing that a metered guest can do.
 var hints [256]uint16
 
+// hinted returns where a field is that is where it was last, if it is not
+// lazy. It makes no call and is small enough to be part of who asks: calls are
+// what a Go guest's time goes to.
+func hinted(id int) (start, length int, ok bool) {
+	at := int(hints[id&0xff])
+	if uint(at-1) >= uint(frame.end-1) { // 0: it was never found
+		return 0, 0, false
+	}
+	head := *(*uint64)(unsafe.Add(unsafe.Pointer(&buffer), at)) // id and flags, then the offset
+	start, length = int(head>>32), int(*(*uint32)(unsafe.Add(unsafe.Pointer(&buffer), at+8)))
+	return start, length, uint32(head) == uint32(id) && start >= frame.end && length <= frame.length-start
+}
+
 // field returns a field's bytes, or that get has to read them.
-func (f *frame) field(id int) (value string, lazy, ok bool) {
+func field(id int) (value string, lazy, ok bool) {
+	b := view(buffer[:frame.length])
 	at := frameHead
-	for at < f.end && u16(f.b[at:]) != id {
+	for at < frame.end && u16(b[at:]) != id {
 		at += frameEntry
 	}
-	if at == f.end {
+	if at == frame.end {
 		return "", false, false
 	}
 	hints[id&0xff] = uint16(at)
-	entry := f.b[at : at+frameEntry]
+	entry := b[at : at+frameEntry]
 	if u16(entry[2:])&flagLazy != 0 {
 		return "", true, true
 	}
-	return f.cut(u32(entry[4:]), u32(entry[8:])), false, true
-}
-
-func (f *frame) cut(start, length int) string {
-	if start < f.end || length > len(f.b)-start {
+	start, length := u32(entry[4:]), u32(entry[8:])
+	if start < frame.end || length > len(b)-start {
 		panic(malformed)
 	}
-	return f.b[start : start+length]
+	return b[start : start+length], false, true
 }
 
 // Each yields the items of a list.
@@ -76,16 +80,27 @@ func Each(list string, yield func(item string) bool) {
 // Has says whether item is in the list.
 func Has(list, item string) bool {
 	for len(list) > 0 {
-		if len(list) < 4 || u32(list) > len(list)-4 {
-			panic(malformed)
-		}
-		end := 4 + u32(list)
-		if end == 4+len(item) && (end == 4 || list[4] == item[0]) && list[4:end] == item {
+		var one string
+		if one, list = first(list); one == item {
 			return true
 		}
-		list = list[end:]
 	}
 	return false
+}
+
+// word returns the first 8 bytes of a text, as many as it has, and a mask of
+// those. What is shorter is put together of pieces that overlap.
+func word(text string) (w, mask uint64) {
+	b, n := unsafe.Pointer(unsafe.StringData(text)), len(text)
+	switch {
+	case n >= 8:
+		return *(*uint64)(b), 1<<64 - 1
+	case n >= 4:
+		w = uint64(*(*uint32)(b)) | uint64(*(*uint32)(unsafe.Add(b, n-4)))<<(8*n-32)
+	case n > 0:
+		w = uint64(text[0]) | uint64(text[n/2])<<(n/2*8) | uint64(text[n-1])<<(8*n-8)
+	}
+	return w, 1<<(8*n) - 1
 }
 
 // first splits a list's first item off.

@@ -104,5 +104,5 @@ func marker() {}
 
 //go:wasmexport authhost_buffer
 func shareBuffer() uint64 {
-	return uint64(uintptr(unsafe.Pointer(&buffer)))<<32 | uint64(len(buffer))
+	return uint64(uintptr(unsafe.Pointer(&buffer)))<<32 | maxAnswer
 }
