@@ -117,7 +117,9 @@ func vectors(t *testing.T, name string) (v struct{ Good, Bad []vector }) {
 		t.Fatalf("%s: %v, %d good and %d bad vectors", name, err, len(v.Good), len(v.Bad))
 	}
 	// The echo guest has the hooks that every SDK has, and needs no capability.
-	v.Good = slices.DeleteFunc(v.Good, func(v vector) bool { return v.Hook == "on_login" || v.Hook == "on_logout" || v.Code == uint32(abi.CodeFetch) })
+	v.Good = slices.DeleteFunc(v.Good, func(v vector) bool {
+		return v.Hook == "on_login" || v.Hook == "on_logout" || v.Code == uint32(abi.CodeFetch)
+	})
 	return v
 }
 

@@ -1,4 +1,5 @@
 // Door is who may log in, and tells of those who leave.
+// Command door is a login hook for tests.
 package main
 
 import (
