@@ -193,6 +193,45 @@ func TestReasonWithAnyByteAnywhere(t *testing.T) {
 	}
 }
 
+// frameOf puts a frame of one field, the roles, into the buffer;
+// bytes of the frame before may follow it.
+func frameOf(list string) (length uint32) {
+	b := guest.Buffer()
+	copy(b, "\x03\x00\x01\x00\x00\x00\x00\x00\x0e\x00\x00\x00\x14\x00\x00\x00\x00\x00\x00\x00")
+	b[4], b[16] = byte(20+len(list)), byte(len(list))
+	return uint32(20 + copy(b[20:], list))
+}
+
+// Items of each length, which are found and which differ in each byte, and
+// lists that are cut short, once the place of the field is known.
+func TestHas(t *testing.T) {
+	const text = "abcdefghijklmnopqrstuvwxyz"
+	item := func(s string) string { return string([]byte{byte(len(s)), 0, 0, 0}) + s }
+	has := func(list, item string) bool {
+		return guest.Begin(guest.OnAuthorize, frameOf(list)).Has(guest.FieldRoles, item)
+	}
+	for n := range len(text) {
+		one := text[:n]
+		for _, before := range []string{"", item(text), item(text[1 : n+1]), item("") + item("z")} {
+			if list := before + item(one) + item("more"); !has(list, one) || !has(before+item(one), one) {
+				t.Errorf("%q is not in %q", one, list)
+			}
+		}
+		for at := range n {
+			other := one[:at] + "_" + one[at+1:]
+			if list := item(other) + item(text); has(list, one) {
+				t.Errorf("%q is in %q", one, list)
+			}
+		}
+		if has("", one) || has(item(text), one) || n > 0 && has(item(one[1:])+item(""), one) {
+			t.Errorf("%q is where it is not", one)
+		}
+	}
+	for _, list := range []string{"\x01", "\x01\x00\x00\x00", "\x02\x00\x00\x00x", "\xff\xff\xff\xffx", item("y") + "\x00\x00\x00"} {
+		fakehost.Panics(t, func() { has(list, "x") })
+	}
+}
+
 // Two frames with the same field at different places, in turn.
 func TestFieldsMoveFromFrameToFrame(t *testing.T) {
 	var host fakehost.Host
