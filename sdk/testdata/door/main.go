@@ -1,5 +1,4 @@
-// Door is who may log in, and tells of those who leave.
-// Command door is a login hook for tests.
+// Command door says who may log in, and tells of those who leave.
 package main
 
 import (
