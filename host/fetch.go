@@ -9,9 +9,9 @@ type Fetch struct {
 
 // Fetched is what came of it.
 type Fetched struct {
-	Status  int // 0: there was no answer
+	Status  int // 0: there was no answer; beside a Failure: there was a part of one
 	Body    []byte
-	Failure string // without an answer: why, one of the words below
+	Failure string // without a whole answer: why, one of the words below
 	Cause   error  // the same for the log
 }
 

@@ -32,7 +32,7 @@ func (o outward) Fetch(ctx context.Context, r host.Fetch) host.Fetched {
 	}
 	answer, err := o.client.Do(ctx, o.policy, request)
 	if e, ok := errors.AsType[*egress.Error](err); ok {
-		return host.Fetched{Failure: string(e.Word), Cause: e.Cause}
+		return host.Fetched{Status: answer.Status, Failure: string(e.Word), Cause: e.Cause}
 	}
 	return host.Fetched{Status: answer.Status, Body: answer.Body}
 }

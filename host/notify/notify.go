@@ -76,13 +76,20 @@ type Teller struct {
 	receivers receivers
 
 	mu     sync.Mutex
-	queued map[string]bool // who is in queue
-	timers int             // nudges that are to come
+	queued map[string]bool   // who is in queue
+	later  map[string]*nudge // by user
+}
+
+// nudge is one that is to come: of each user the earliest, so that however many
+// messages wait for their receivers, one visit follows another.
+type nudge struct {
+	at    time.Time
+	timer *time.Timer
 }
 
 const (
 	maxQueued = 4096 // further users are left to the sweeper
-	maxTimers = 4096
+	maxLater  = 4096
 
 	claim   = 30 * time.Second // how long a task is a worker's own
 	giveUp  = 7 * 24 * time.Hour
@@ -104,7 +111,7 @@ func New(o Options) (*Teller, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Teller{o: o, queue: make(chan string, maxQueued), queued: map[string]bool{}, receivers: receivers{all: map[string]*receiver{}}}, nil
+	return &Teller{o: o, queue: make(chan string, maxQueued), queued: map[string]bool{}, later: map[string]*nudge{}, receivers: receivers{all: map[string]*receiver{}}}, nil
 }
 
 // Wants says whether anybody is to be told of a user's ends.
@@ -128,18 +135,27 @@ func (t *Teller) Nudge(userID string) {
 
 // nudgeIn nudges after a while.
 func (t *Teller) nudgeIn(d time.Duration, userID string) {
+	n := &nudge{at: time.Now().Add(d)}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.timers >= maxTimers {
+	switch earlier := t.later[userID]; {
+	case earlier == nil && len(t.later) >= maxLater:
 		return
+	case earlier == nil:
+	case !n.at.Before(earlier.at):
+		return
+	default:
+		earlier.timer.Stop()
 	}
-	t.timers++
-	time.AfterFunc(d, func() {
+	n.timer = time.AfterFunc(d, func() {
 		t.mu.Lock()
-		t.timers--
+		if t.later[userID] == n {
+			delete(t.later, userID)
+		}
 		t.mu.Unlock()
 		t.Nudge(userID)
 	})
+	t.later[userID] = n
 }
 
 // Run looks after users until ctx ends.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -254,6 +255,36 @@ func TestReceiverIsDown(t *testing.T) {
 	}
 	if strings.Contains(g.log.String(), "secret-path") || !strings.Contains(g.log.String(), "a message was not delivered") {
 		t.Errorf("the log says %s", g.log.String())
+	}
+}
+
+// reading counts how often slots are read as a whole.
+type reading struct {
+	cache.Driver
+	times atomic.Int64
+}
+
+func (r *reading) All(ctx context.Context, slot string) (map[string][]byte, error) {
+	r.times.Add(1)
+	return r.Driver.All(ctx, slot)
+}
+
+// However many messages of one user wait for a receiver that is down, one look
+// at the user follows another.
+func TestManyMessagesOfOneUser(t *testing.T) {
+	down := &receiver{}
+	down.answers(func(host.Fetch) host.Fetched { return host.Fetched{Failure: "unreachable"} })
+	d := &reading{}
+	g := newRig(t, d, notify.Plugin{Name: "down", Sender: down, Notifier: posts("https://down.example/")})
+	d.Driver = memory.New(g.now)
+	for range 8 {
+		g.logout("user")
+		g.pass(time.Minute) // else it is the same logout once more
+	}
+	g.run()
+	eventually(t, "four tries have failed", func() bool { return g.counted("down failed") >= 4 })
+	if n := d.times.Load(); n > 100 {
+		t.Errorf("the slot was read %d times", n)
 	}
 }
 

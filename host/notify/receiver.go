@@ -72,6 +72,13 @@ func (r *receivers) enter(to string, now time.Time) (*receiver, time.Duration) {
 	return one, 0
 }
 
+// unsent ends a message that was not sent after all.
+func (r *receivers) unsent(one *receiver) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	one.underWay--
+}
+
 // leave ends a message.
 func (r *receivers) leave(one *receiver, failed bool, now time.Time) {
 	r.mu.Lock()

@@ -141,10 +141,9 @@ func (v *visit) deliver(ctx context.Context, task *host.Task) {
 		v.nudgeIn(wait, v.userID)
 		return
 	}
-	failed := false
-	defer func() { v.receivers.leave(r, failed, v.o.Now()) }()
 	if v.o.Now().After(task.Until) { // else it was claimed when it was made
 		if ok, err := v.box.Claim(ctx, task, v.o.Now().Add(claim)); err != nil || !ok {
+			v.receivers.unsent(r)
 			v.failing(ctx, "a message cannot be taken up", task, err)
 			return
 		}
@@ -152,6 +151,7 @@ func (v *visit) deliver(ctx context.Context, task *host.Task) {
 	within, cancel := context.WithTimeout(ctx, sending)
 	defer cancel()
 	got := sender.Fetch(within, keyed(*task.Message, task.Key))
+	v.receivers.leave(r, got.Status == 0 || got.Status == 429 || got.Status >= 502 && got.Status <= 504, v.o.Now())
 	if got.Status >= 200 && got.Status <= 299 {
 		v.o.Metrics.EndedMessage(task.Plugin, Delivered)
 		if _, err := v.box.Drop(ctx, task); err != nil {
@@ -159,7 +159,6 @@ func (v *visit) deliver(ctx context.Context, task *host.Task) {
 		}
 		return
 	}
-	failed = got.Status == 0 || got.Status == 429 || got.Status >= 502 && got.Status <= 504
 	pause := backoff(task.Tries)
 	v.o.Metrics.EndedMessage(task.Plugin, Failed)
 	v.log(ctx, slog.LevelWarn, "a message was not delivered", append(about(task), slog.Int("status", got.Status),

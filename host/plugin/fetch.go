@@ -61,7 +61,8 @@ func (p *Plugin) again(ctx context.Context, hook abi.Hook, c *host.Call, a *abi.
 func (p *Plugin) fetch(ctx context.Context, hook abi.Hook, a abi.Answer) *fetched {
 	f := &fetched{Fetched: p.opts.HTTP.Fetch(ctx, request(*a.Request)), blob: a.Blob}
 	result := "ok"
-	if f.Status == 0 {
+	if f.Failure != "" {
+		f.Status = 0 // what was not received as a whole is no answer
 		result = f.Failure
 		p.say(&p.failures, slog.LevelWarn, "plugin fetched nothing", slog.String("hook", hook.String()),
 			slog.String("reason", f.Failure), slog.Any("error", f.Cause))

@@ -55,6 +55,9 @@ func TestSpareThatFails(t *testing.T) {
 	}
 	fail()
 	settles(t, 0, func() int { now, ever := p.Instances(); return now + int(2-ever) })
+	for !strings.Contains(log.String(), `"msg":"plugin did not start"`) { // it says so once it is gone
+		runtime.Gosched()
+	}
 	if n := strings.Count(log.String(), `"msg":"plugin did not start"`); n != 1 {
 		t.Errorf("%d lines say that the spare failed", n)
 	}

@@ -59,9 +59,10 @@ func (s *Store) EndSession(ctx context.Context, userID, sessionID string, by hos
 // have been ended by a call whose acknowledgement was lost. One that no logout
 // everywhere had ended makes an event.
 func (s *Store) end(ctx context.Context, userID, sessionID string, by ending, look func(*record) bool) error {
-	wanted := s.ends.wants(userID)
+	wanted, tries := s.ends.wants(userID), 0
 	name := sessionField + sessionID
 	return s.retry(ctx, userID, func() (bool, error) {
+		tries++
 		all, err := s.fields(ctx, userID, wanted, headerField, name)
 		if err != nil {
 			return false, err
@@ -79,7 +80,9 @@ func (s *Store) end(ctx context.Context, userID, sessionID string, by ending, lo
 		}
 		told := wanted && inForce(r.header, r.raw[1])
 		if told {
-			c.If = append(c.If, cache.Field{Name: headerField, Value: r.raw[0]})
+			if tries <= maxSingleTries {
+				c.If = append(c.If, cache.Field{Name: headerField, Value: r.raw[0]})
+			}
 			if err := s.ends.add(&c, userID, all, r.ended(sessionID, by, s.o.Now())); err != nil {
 				return false, unavailable(err)
 			}
@@ -136,8 +139,9 @@ func (s *Store) changeHeader(ctx context.Context, userID string, expires time.Ti
 	if err := s.mine(userID); err != nil {
 		return err
 	}
-	wanted := end != nil && s.ends.wants(userID)
+	wanted, tries := end != nil && s.ends.wants(userID), 0
 	return s.retry(ctx, userID, func() (bool, error) {
+		tries++
 		all, err := s.fields(ctx, userID, wanted, headerField)
 		if err != nil {
 			return false, err
@@ -151,7 +155,9 @@ func (s *Store) changeHeader(ctx context.Context, userID string, expires time.Ti
 		if wanted {
 			var certain []cache.Field
 			e, certain = endOfAll(all, h, *end, s.o.Now())
-			c.If = append(c.If, certain...)
+			if tries <= maxSingleTries {
+				c.If = append(c.If, certain...)
+			}
 		}
 		if h == nil {
 			h = &header{}

@@ -36,10 +36,15 @@ const (
 	// may be beyond it. Further ends are told with the newest of their kind.
 	maxEvents = 32
 	// maxNamed bounds the sessions that one event names.
-	maxNamed = 1000
+	// A plugin must be able to say all of them in one answer.
+	maxNamed = 256
 	// maxCertain is of how many sessions a logout everywhere makes certain that
 	// nobody else tells of their end.
 	maxCertain = 64
+	// maxSingleTries is how often an end is tried so that it is told once. From
+	// then on it is made though it may be told twice: sessions that are renewed
+	// all the time must not hold up a logout.
+	maxSingleTries = 3
 	// repeated is within what time a second logout everywhere is taken for the
 	// first one repeated, if no session was made in between.
 	repeated = 30 * time.Second
@@ -118,18 +123,18 @@ func (k *chronicle) nudge(userID string) {
 // as many events as may wait in the slot the event takes the place of the newest
 // of its kind, and tells of both.
 func (k *chronicle) add(c *cache.Change, userID string, all map[string][]byte, e *event) error {
-	if len(e.Sessions) > maxNamed {
-		k.loud("an end of access names only a part of the sessions that ended", userID, len(e.Sessions))
-		e.Sessions = e.Sessions[:maxNamed]
-	}
 	if waiting := events(all); len(waiting) >= maxEvents {
-		if i := slices.IndexFunc(waiting, func(w waitingEvent) bool { return w.What == e.What }); i >= 0 {
+		if i := slices.IndexFunc(waiting, func(w waitingEvent) bool { return w.What == e.What && !slices.Contains(c.Delete, w.name) }); i >= 0 {
 			w := waiting[i]
 			k.loud("too many ends of a user's access wait to be told: they are told together", userID, len(waiting))
 			e.Sessions = w.together(e.Sessions)
 			c.If = append(c.If, cache.Field{Name: w.name, Value: all[w.name]})
 			c.Delete = append(c.Delete, w.name)
 		}
+	}
+	if len(e.Sessions) > maxNamed {
+		k.loud("an end of access names only a part of the sessions that ended", userID, len(e.Sessions))
+		e.Sessions = e.Sessions[:maxNamed]
 	}
 	var random [publicBytes]byte
 	if _, err := io.ReadFull(k.rand, random[:]); err != nil {
@@ -157,7 +162,7 @@ type waitingEvent struct {
 func (w waitingEvent) together(later []string) []string {
 	list := slices.Clone(w.Sessions)
 	for _, id := range later {
-		if !slices.Contains(list, id) && len(list) < maxNamed {
+		if !slices.Contains(list, id) {
 			list = append(list, id)
 		}
 	}
