@@ -15,9 +15,11 @@ import (
 )
 
 const (
-	// A breaker opens after so many failures in a row, of so many callers.
+	// A breaker opens after so many failures in a row, of so many callers and
+	// over so long: a burst between two answers to others is no such row.
 	breakerFailures = 10
 	breakerCallers  = 3
+	breakerRow      = time.Second
 
 	// While it is open one call may try at the end of each pause. The first
 	// pause is firstPause, each further one twice as long, mostPause at most;
@@ -66,6 +68,7 @@ type breaker struct {
 
 	mu       sync.Mutex
 	failures int                    // in a row
+	since    time.Time              // when the row began
 	callers  [breakerCallers]caller // the last that failed, all different
 	known    int                    // how many of them there ever were
 	open     bool
@@ -137,7 +140,9 @@ func (b *breaker) failed(trial bool, who *host.Call, now time.Time) (pause time.
 		return 0, false
 	}
 	b.troubled.Store(true)
-	b.failures++
+	if b.failures++; b.failures == 1 {
+		b.since = now
+	}
 	if who == nil {
 		b.known++
 	} else if c := callerOf(who); !slices.Contains(b.callers[:min(b.known, len(b.callers))], c) {
@@ -150,7 +155,7 @@ func (b *breaker) failed(trial bool, who *host.Call, now time.Time) (pause time.
 	case b.open:
 		b.trying = false
 		b.pause = min(2*b.pause, mostPause)
-	case b.failures >= breakerFailures && b.known >= breakerCallers:
+	case b.failures >= breakerFailures && b.known >= breakerCallers && now.Sub(b.since) >= breakerRow:
 		b.open, opened = true, true
 		b.pause = firstPause
 	default:

@@ -45,12 +45,51 @@ func by(c *host.Call, n int) *host.Call {
 	return c
 }
 
-// fail has calls of so many users fail in turn.
+// fail has calls of so many users fail in turn, over a second.
 func (b *broken) fail(calls, users int) {
 	b.t.Helper()
 	for n := range calls {
 		_, err := b.Authorize(b.t.Context(), by(cue(), n%users))
 		fails(b.t, err, "unreachable")
+		if n == 0 && calls > 1 {
+			b.pass(time.Second)
+		}
+	}
+}
+
+// A burst of failures, of however many callers, is not taken for a plugin that
+// fails them all.
+func TestBreakerWaitsForASecond(t *testing.T) {
+	b := newBroken(t, plugin.Options{})
+	for n := range 30 {
+		_, err := b.Authorize(t.Context(), by(cue(), n))
+		fails(t, err, "unreachable")
+	}
+	if b.open() {
+		t.Error("it opened within the second")
+	}
+	b.pass(time.Second)
+	b.fail(1, 1)
+	if !b.open() {
+		t.Error("it did not open after it")
+	}
+}
+
+// What calls on trial left in a guest's memory is not there for those that count.
+func TestRenew(t *testing.T) {
+	b := newBroken(t, plugin.Options{})
+	if !b.asked(0) {
+		t.Fatal("it was not asked")
+	}
+	b.fail(10, 3)
+	b.Renew()
+	idle(t, b.Plugin, 0)
+	_, before := b.Instances()
+	if b.open() || !b.asked(0) {
+		t.Error("what failed is not forgotten")
+	}
+	if _, now := b.Instances(); now == before {
+		t.Error("an instance of before was asked")
 	}
 }
 
@@ -160,6 +199,8 @@ func TestAttackPlugin_client_that_turns_a_plugin_off(t *testing.T) {
 		_, err := b.Authorize(t.Context(), c)
 		fails(t, err, "unreachable")
 	}
+	anonymous("192.0.2.1")
+	b.pass(time.Second)
 	for n := range 50 {
 		anonymous(fmt.Sprintf("2001:db8::%x", n+1))
 		anonymous("192.0.2.1")
@@ -222,6 +263,7 @@ func TestBreakerOfStarts(t *testing.T) {
 	_, err := b.Authorize(t.Context(), by(cue(), 1))
 	fails(t, err, "unreachable")
 	settles(t, 0, func() int { now, ever := b.Instances(); return now + int(2-ever) })
+	b.pass(time.Second)
 	for range 9 {
 		_, err := b.Authorize(t.Context(), by(call(), 1))
 		fails(t, err, "no reason given")

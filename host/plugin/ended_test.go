@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -128,8 +129,12 @@ func TestGetInOnLogout(t *testing.T) {
 
 // A hook that fails whoever's access ends is not asked for a while.
 func TestBreakerOfOnLogout(t *testing.T) {
-	p := load(t, plugin.Options{Module: hook(base(), "on_logout", Op(0x00)).Encode()})
+	var passed atomic.Int64 // milliseconds
+	p := load(t, plugin.Options{Module: hook(base(), "on_logout", Op(0x00)).Encode(), Now: func() time.Time { return time.UnixMilli(1_800_000_000_000 + passed.Load()) }})
 	for i := range 30 {
+		if i < 11 {
+			passed.Add(100)
+		}
 		c := ended()
 		c.Ended.UserID = fmt.Sprint("usr_", i)
 		_, err := p.Notify(t.Context(), c)

@@ -159,6 +159,27 @@ func (p *Plugin) discard(i *instance) {
 	i.close()
 }
 
+// Renew throws away the instances that are idle, and forgets what failed: what
+// calls on trial have left in a guest's memory is not there for those that
+// count. No call may be under way.
+func (p *Plugin) Renew() {
+	for i := p.handy.Swap(nil); ; {
+		if i == nil {
+			select {
+			case i = <-p.idle:
+			default:
+				for _, hook := range p.hooks {
+					p.mended(hook)
+				}
+				return
+			}
+		}
+		p.discard(i)
+		p.permits <- struct{}{}
+		i = nil
+	}
+}
+
 // Warm makes all instances that there may be, so that no caller waits for
 // one. It returns the first error, or that of ctx.
 func (p *Plugin) Warm(ctx context.Context) error {

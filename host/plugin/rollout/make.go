@@ -136,6 +136,7 @@ func (r *Rollout) tryOut(ctx context.Context, a *Attempt, v *Version, c contents
 		return err
 	}
 	a.begin(Warm)
+	v.plugin.Renew()
 	if err := v.plugin.Warm(ctx); err != nil {
 		if e, ok := errors.AsType[*plugin.LoadError](err); ok {
 			return e.Cause

@@ -152,11 +152,15 @@ func TestTrialsAreNotCounted(t *testing.T) {
 // only waits to be gone back to.
 func TestBreakerOfTheVersionInForce(t *testing.T) {
 	var seen counts
+	var passed atomic.Int64 // milliseconds
 	g := newRig(t)
-	g.Rollout = rollout.New("gate", rollout.Options{Metrics: &seen})
+	g.Rollout = rollout.New("gate", rollout.Options{Metrics: &seen, Now: func() time.Time { return time.UnixMilli(1_800_000_000_000 + passed.Load()) }})
 	g.files["p.wasm"] = string(guest(Op(Unreachable)).Encode())
 	g.mustTry(false)
 	for i := range 20 {
+		if i < 11 {
+			passed.Add(100)
+		}
 		call := &host.Call{Request: &host.Request{Method: "GET", Path: "/"}, Identity: &host.Identity{UserID: fmt.Sprint("usr_", i)}}
 		if _, err := g.Serving().Host().Authorizer.Authorize(t.Context(), call); err == nil {
 			t.Fatal("an answer")
