@@ -9,7 +9,7 @@ FUZZTIME    ?= 5s
 VERSION     ?= $(shell git describe --always --dirty 2>/dev/null || echo devel)
 LDFLAGS     := -X main.version=$(VERSION)
 
-.PHONY: build run check soak bench plugins sdk-archive deps vet test fuzz clean
+.PHONY: build run check soak bench plugins sdk-archive deps vet test test-raced test-plain fuzz clean
 
 build: plugins sdk-archive
 	$(GO) build -tags grpcnotrace -ldflags '$(LDFLAGS)' -o bin/authhost ./cmd/authhost
@@ -48,13 +48,19 @@ vet:
 	for m in $(MODULES); do (cd $$m && $(GO) vet ./... && $(GO) run $(STATICCHECK) ./...) || exit 1; done
 	for m in sdk plugins; do (cd $$m && GOOS=wasip1 GOARCH=wasm $(GO) vet ./...) || exit 1; done
 
+# The end to end tests mostly wait, so the two halves run beside each other.
+test: plugins
+	$(MAKE) -j 2 test-raced test-plain
+
+test-raced:
+	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v '/host/plugin\|/abi/conformance')
+
 # Under the race detector plugins compile ten times as long, so of their
 # packages only what many goroutines do at once is run with it.
-test: plugins
-	$(GO) test -race $$($(GO) list ./... | grep -v '/host/plugin\|/abi/conformance')
-	$(GO) test ./host/plugin/... ./abi/conformance
-	$(GO) test -race -run 'Hammer|Busy|Close|Spare|Breaker|Shared|NoInstance|Slow|Budget' ./host/plugin/...
-	for m in sdk plugins; do (cd $$m && $(GO) test -race ./...) || exit 1; done
+test-plain:
+	$(GO) test -p 1 ./host/plugin/... ./abi/conformance
+	$(GO) test -p 1 -race -run 'Hammer|Busy|Close|Spare|Breaker|Shared|NoInstance|Slow|Budget' ./host/plugin/...
+	for m in sdk plugins; do (cd $$m && $(GO) test -p 1 -race ./...) || exit 1; done
 
 fuzz:
 	sh scripts/fuzz $(FUZZTIME)
