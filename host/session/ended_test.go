@@ -193,7 +193,8 @@ func TestSecondLogoutEverywhere(t *testing.T) {
 
 // With nobody to tell, nothing is written and nobody is put on a due-list for it.
 func TestNoEventsWithoutTeller(t *testing.T) {
-	for name, change := range map[string]func(*session.Options){"none": func(*session.Options) {}, "wants nothing": telling(&teller{deaf: true})} {
+	deaf := &teller{deaf: true}
+	for name, change := range map[string]func(*session.Options){"none": func(*session.Options) {}, "wants nothing": telling(deaf)} {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t, change)
 			id := h.jwt("alice", 10*time.Hour)
@@ -215,6 +216,9 @@ func TestNoEventsWithoutTeller(t *testing.T) {
 				if strings.HasPrefix(f, "e:") {
 					t.Errorf("an event %q", f)
 				}
+			}
+			if nudged := deaf.users(); len(nudged) > 0 {
+				t.Errorf("who wants nothing was nudged about %q", nudged)
 			}
 		})
 	}

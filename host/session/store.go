@@ -177,7 +177,7 @@ func (s *Store) changeTold(ctx context.Context, userID string, c cache.Change, t
 		return false, unavailable(err)
 	}
 	applied, err = s.changeDue(ctx, userID, c, at)
-	if applied {
+	if applied && s.ends.wants(userID) {
 		s.ends.nudge(userID)
 	}
 	return applied, err
