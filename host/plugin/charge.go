@@ -24,7 +24,6 @@ const (
 	// every so many calls.
 	leafCost       = 256
 	callsUnchecked = 64
-	callsUncounted = 1024 // in one function
 	// A leaf that takes no more than this does not even count, see leaf.
 	smallLeaf = 24
 )
@@ -96,9 +95,7 @@ func (p *planner) called(at int) {
 	p.sync(load, at)
 	p.plain = false
 	p.calls++
-	// The count goes by the order of the code, and a check may stand where it is
-	// not reached: in a long function each call is followed by one.
-	if p.since++; p.since == callsUnchecked || p.calls > callsUncounted {
+	if p.since++; p.since == callsUnchecked {
 		p.since = 0
 		p.edits = append(p.edits, edit{kind: checked, at: at})
 	}
