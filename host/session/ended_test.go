@@ -499,3 +499,36 @@ func TestCopyTakesWhatWaits(t *testing.T) {
 		t.Errorf("copied %v", got)
 	}
 }
+
+// Somebody who renews sessions all the time holds up neither a logout everywhere
+// nor being deactivated.
+func TestRenewalHoldsUpNoLogout(t *testing.T) {
+	for name, end := range map[string]func(h *house, userID string) error{
+		"everywhere":  func(h *house, userID string) error { return h.EndAll(h.t.Context(), userID, admin, "test") },
+		"deactivated": func(h *house, userID string) error { return h.Deactivate(h.t.Context(), userID, admin) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t, telling(&teller{}))
+			id := h.jwt("alice", 10*time.Hour)
+			token := h.create(id)
+			var renew func()
+			renew = func() {
+				fresh, _, err := h.Rotate(t.Context(), token)
+				if err != nil {
+					t.Error(err)
+				}
+				token, h.spy.beforeChange = fresh, renew
+			}
+			h.spy.beforeChange = renew
+			err := end(h, id.UserID)
+			h.spy.beforeChange = nil
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.want(token, host.Revoked)
+			if n := len(h.ends(id.UserID)); n != 1 {
+				t.Errorf("%d events", n)
+			}
+		})
+	}
+}
