@@ -9,7 +9,7 @@ FUZZTIME    ?= 5s
 VERSION     ?= $(shell git describe --always --dirty 2>/dev/null || echo devel)
 LDFLAGS     := -X main.version=$(VERSION)
 
-.PHONY: build run check soak bench plugins sdk-archive deps vet test test-raced test-plain fuzz clean
+.PHONY: build run check soak bench plugins sdk-archive deps vet test-raced test-plain fuzz clean
 
 build: plugins sdk-archive
 	$(GO) build -tags grpcnotrace -ldflags '$(LDFLAGS)' -o bin/authhost ./cmd/authhost
@@ -28,12 +28,17 @@ sdk-archive:
 
 FORCE:
 
-# What CI runs: nothing is skipped, what is missing is installed.
-check: deps vet test fuzz
+# What CI runs: nothing is skipped, what is missing is installed. The end to end
+# tests mostly wait, so all else runs beside them.
+check: deps plugins
+	@date '+== two halves beside each other, %T'
+	bash scripts/beside '$(MAKE) --no-print-directory test-raced' '$(MAKE) --no-print-directory vet test-plain fuzz'
+	@date '+== all is well, %T'
 
 # The real servers that tests start, and the compilers of plugins, are Debian's,
 # but for AssemblyScript's.
 deps:
+	@date '+== $@, %T'
 	sh scripts/install-test-servers
 	$(MAKE) $(ASC)
 
@@ -44,26 +49,27 @@ $(ASC): sdk/assemblyscript/package.json sdk/assemblyscript/package-lock.json
 	touch $@
 
 vet:
+	@date '+== $@, %T'
 	@test -z "$$(gofmt -l . )" || { gofmt -l .; echo 'gofmt: run gofmt -w on these'; exit 1; }
 	for m in $(MODULES); do (cd $$m && $(GO) vet ./... && $(GO) run $(STATICCHECK) ./...) || exit 1; done
 	for m in sdk plugins; do (cd $$m && GOOS=wasip1 GOARCH=wasm $(GO) vet ./...) || exit 1; done
 
-# The end to end tests mostly wait, so the two halves run beside each other.
-test: plugins
-	$(MAKE) -j 2 test-raced test-plain
-
 test-raced:
+	@date '+== $@, %T'
 	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v '/host/plugin\|/abi/conformance')
 
 # Under the race detector plugins compile ten times as long, so of their
 # packages only what many goroutines do at once is run with it.
 test-plain:
+	@date '+== $@, %T'
 	$(GO) test -p 1 ./host/plugin/... ./abi/conformance
 	$(GO) test -p 1 -race -run 'Hammer|Busy|Close|Spare|Breaker|Shared|NoInstance|Slow|Budget' ./host/plugin/...
 	for m in sdk plugins; do (cd $$m && $(GO) test -p 1 -race ./...) || exit 1; done
 
+# Tests that measure a time run beside it, so it takes what they leave.
 fuzz:
-	sh scripts/fuzz $(FUZZTIME)
+	@date '+== $@, %T'
+	nice sh scripts/fuzz $(FUZZTIME)
 
 # What takes longer: kills, outages, reloads under load, long fuzzing.
 soak: deps plugins
