@@ -36,6 +36,7 @@ func tools(t testing.TB) string {
 // host with the plugin of live/, "denied REASON" waits until it answers so to a
 // viewer who deletes.
 func TestAuthorsWay(t *testing.T) {
+	t.Parallel()
 	program(t, "minisign")
 	for _, w := range written {
 		t.Run(w.language, func(t *testing.T) {
@@ -92,6 +93,7 @@ func authhostIn(t testing.TB, dir string, args ...string) (output string, code i
 // functions and what was asked, in plugin test and in the host's log. The
 // client is not.
 func TestGuestErrors(t *testing.T) {
+	t.Parallel()
 	idp := newIssuer(t)
 	for _, w := range written {
 		t.Run(w.language, func(t *testing.T) {
@@ -169,6 +171,7 @@ func copyInto(t testing.TB, from, to string) {
 
 // A secret key with a password, minisign's own or ours, signs with it alone.
 func TestSignWithPassword(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	writeFile(t, filepath.Join(dir, "gate.wasm"), string(denying("x")))
 	writeFile(t, filepath.Join(dir, "password"), "hush\n")

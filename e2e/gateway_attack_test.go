@@ -21,6 +21,7 @@ const guarded = "/api/gitops/sync"
 
 // /healthz is public: a client says in every convention that it wants that.
 func TestAttack01_spoofed_forwarded_headers_through_gateways(t *testing.T) {
+	t.Parallel()
 	withGateways(t, func(t *testing.T, g *gateway, editor []string) {
 		all := []string{
 			"X-Forwarded-Method", "GET", "X-Forwarded-Proto", "https", "X-Forwarded-Host", "console.example", "X-Forwarded-Uri", "/healthz",
@@ -55,6 +56,7 @@ func TestAttack01_spoofed_forwarded_headers_through_gateways(t *testing.T) {
 // An application that heeds such a header would do for a POST, judged as one,
 // what a DELETE is to do, or take it for one of another path or host.
 func TestAttackMistakenHeadersThroughGateways(t *testing.T) {
+	t.Parallel()
 	withGateways(t, func(t *testing.T, g *gateway, editor []string) {
 		for _, name := range append(mistaken, "X-Forwarded-Host", "X-Forwarded-Proto") {
 			for _, spelling := range []string{
@@ -69,6 +71,7 @@ func TestAttackMistakenHeadersThroughGateways(t *testing.T) {
 }
 
 func TestAttack02_user_agent_through_gateways(t *testing.T) {
+	t.Parallel()
 	withGateways(t, func(t *testing.T, g *gateway, _ []string) {
 		for _, agent := range []string{"kube-probe/1.30", "GoogleHC/1.0", "ELB-HealthChecker/2.0"} {
 			g.refuses(t, http.StatusUnauthorized, "GET", "/", "User-Agent", agent)
@@ -77,6 +80,7 @@ func TestAttack02_user_agent_through_gateways(t *testing.T) {
 }
 
 func TestAttack04_query_through_gateways(t *testing.T) {
+	t.Parallel()
 	withGateways(t, func(t *testing.T, g *gateway, editor []string) {
 		for _, query := range []string{"?/healthz", "?x=/../../healthz", "?path=/healthz&next=//healthz", "?a=1?b=2", "?%2e%2e%2fhealthz"} {
 			g.refuses(t, http.StatusUnauthorized, "POST", guarded+query)
@@ -86,6 +90,7 @@ func TestAttack04_query_through_gateways(t *testing.T) {
 }
 
 func TestAttack05_header_spellings_through_gateways(t *testing.T) {
+	t.Parallel()
 	withGateways(t, func(t *testing.T, g *gateway, editor []string) {
 		for _, name := range identityHeaders {
 			for _, spelling := range []string{
@@ -115,6 +120,7 @@ func TestAttack05_header_spellings_through_gateways(t *testing.T) {
 
 // Where nobody is known, the client's copies do not survive either.
 func TestAttack06_nobody_known_through_gateways(t *testing.T) {
+	t.Parallel()
 	withGateways(t, func(t *testing.T, g *gateway, editor []string) {
 		for _, header := range [][]string{nil, editor} {
 			r := g.passes(t, "GET", "/healthz", header...)
@@ -127,6 +133,7 @@ func TestAttack06_nobody_known_through_gateways(t *testing.T) {
 
 // A path that could be read in two ways goes nowhere, whoever asks.
 func TestAttack10_paths_through_gateways(t *testing.T) {
+	t.Parallel()
 	withGateways(t, func(t *testing.T, g *gateway, editor []string) {
 		for _, target := range []string{
 			"/healthz/../api/gitops/sync", "/healthz/%2e%2e/api/gitops/sync", "/healthz/%2E./api/gitops/sync", "/./healthz", "/api/%2e/x",
@@ -153,6 +160,7 @@ func TestAttack10_paths_through_gateways(t *testing.T) {
 }
 
 func TestAttack11_encoded_slash_through_gateways(t *testing.T) {
+	t.Parallel()
 	withGateways(t, func(t *testing.T, g *gateway, editor []string) {
 		for _, target := range []string{"/api%2fgitops/sync", "/api%2Fgitops/sync", "/healthz%2f..%2fapi/gitops/sync", "/%2fapi/gitops/sync", "/api/gitops/sync%2F"} {
 			g.refuses(t, http.StatusBadRequest, "POST", target, editor...)
@@ -162,6 +170,7 @@ func TestAttack11_encoded_slash_through_gateways(t *testing.T) {
 }
 
 func TestAttack03_fragment_through_gateways(t *testing.T) {
+	t.Parallel()
 	withGateways(t, func(t *testing.T, g *gateway, editor []string) {
 		for _, target := range []string{"/healthz#/../api", "/healthz%23/api/gitops/sync", "/api/gitops/sync%23", "/%23/healthz"} {
 			g.refuses(t, http.StatusBadRequest, "POST", target, editor...)
@@ -172,6 +181,7 @@ func TestAttack03_fragment_through_gateways(t *testing.T) {
 
 // What a client writes as an authority is none: the path is judged as a path.
 func TestAttack14_authorities_through_gateways(t *testing.T) {
+	t.Parallel()
 	withGateways(t, func(t *testing.T, g *gateway, editor []string) {
 		for _, target := range []string{"//healthz/api/gitops/sync", "//api/gitops/sync", "/api//gitops/sync", "/api/gitops/sync//", "///healthz"} {
 			g.refuses(t, http.StatusBadRequest, "POST", target, editor...)
@@ -188,6 +198,7 @@ func TestAttack14_authorities_through_gateways(t *testing.T) {
 
 // A gateway that is not in the trust list gets no decision, and nobody passes.
 func TestAttack36_untrusted_gateways(t *testing.T) {
+	t.Parallel()
 	idp := newIssuer(t)
 	eachGateway(t, "trusted_proxies: [192.0.2.1/32]\n"+idp.realm("")+gitops, func(t *testing.T, g *gateway, h *authhost) {
 		h.awaitReady(t)
@@ -206,6 +217,7 @@ func TestAttack36_untrusted_gateways(t *testing.T) {
 // A Connection header makes a gateway drop what it names when it forwards:
 // that must not be what authhost said.
 func TestAttackConnectionHeaderThroughGateways(t *testing.T) {
+	t.Parallel()
 	withGateways(t, func(t *testing.T, g *gateway, editor []string) {
 		whole := strings.Join(identityHeaders, ", ")
 		for _, connection := range [][]string{
@@ -229,6 +241,7 @@ func TestAttackConnectionHeaderThroughGateways(t *testing.T) {
 
 // An upgrade to another HTTP would carry requests that nobody judges.
 func TestAttackUpgradeThroughGateways(t *testing.T) {
+	t.Parallel()
 	withGateways(t, func(t *testing.T, g *gateway, editor []string) {
 		for _, upgrade := range [][]string{
 			{"Upgrade", "h2c"}, {"Upgrade", "H2C"}, {"Upgrade", "HTTP/2.0"}, {"Upgrade", "TLS/1.2"}, {"Upgrade", "anything"},
@@ -247,6 +260,7 @@ func TestAttackUpgradeThroughGateways(t *testing.T) {
 
 // Trailers of a request are not headers of it.
 func TestAttackTrailersThroughGateways(t *testing.T) {
+	t.Parallel()
 	withGateways(t, func(t *testing.T, g *gateway, editor []string) {
 		trailers := ""
 		for i := 0; i < len(lies); i += 2 {
@@ -263,6 +277,7 @@ func TestAttackTrailersThroughGateways(t *testing.T) {
 
 // A method, a Host or a request line that is not plain is refused.
 func TestGatewayOddRequests(t *testing.T) {
+	t.Parallel()
 	withGateways(t, func(t *testing.T, g *gateway, editor []string) {
 		g.refuses(t, http.StatusBadRequest, "post", guarded, editor...)
 		g.refuses(t, http.StatusBadRequest, "POST", guarded, append([]string{"Host", "console.example", "Host", "other.example"}, editor...)...)

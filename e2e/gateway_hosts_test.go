@@ -67,6 +67,7 @@ func repeated(text, begin string, edit func(host, block string) string) string {
 // A request line may name another host than Host does. By which of them a
 // gateway chooses its server, by that the request must be judged.
 func TestAttackRequestLineHostThroughGateways(t *testing.T) {
+	t.Parallel()
 	idp, labIdp := newIssuer(t), newIssuer(t)
 	lab := strings.Replace(labIdp.realm(""), "realms:\n", "", 1)
 	lab = strings.NewReplacer("name: main", "name: lab", `hosts: ["*"]`, "hosts: [lab.example]").Replace(lab)
@@ -154,6 +155,7 @@ func TestAttackRequestLineHostThroughGateways(t *testing.T) {
 
 // However a host is written, it is the one that was judged that arrives.
 func TestGatewayHostForms(t *testing.T) {
+	t.Parallel()
 	withGateways(t, func(t *testing.T, g *gateway, editor []string) {
 		for _, host := range []string{
 			"console.example", "CONSOLE.Example", "console.example.", "console.example:8088", "Console.example.:80", "con_sole.example",

@@ -39,6 +39,7 @@ var gatewayRules = []struct {
 }
 
 func TestGatewayPolicy(t *testing.T) {
+	t.Parallel()
 	if n := strings.Count(gitops, "methods:"); n != len(gatewayRules)-2 {
 		t.Fatalf("the policy has %d rules, the matrix does not", n)
 	}
@@ -96,6 +97,7 @@ func checkIdentity(t *testing.T, g *gateway, r *appRequest, want map[string]stri
 
 // What was judged is what is forwarded, byte by byte.
 func TestGatewayForwardsWhatWasJudged(t *testing.T) {
+	t.Parallel()
 	withGateways(t, func(t *testing.T, g *gateway, editor []string) {
 		for _, target := range []string{
 			"/", "/apps/", "/apps/%41%62c", "/a%20b", "/caf%c3%a9/x", "/a:b@c,d/(e)!*'$&=+~-_.", "/.well-known/x", "/apps?", "/apps?q=%2F..%2F&u=http://x//y%00",
@@ -118,6 +120,7 @@ func TestGatewayForwardsWhatWasJudged(t *testing.T) {
 // A cookie stands in for a header that has expired, for the same user and from
 // the platform's own pages only.
 func TestGatewayCookieFallback(t *testing.T) {
+	t.Parallel()
 	idp := newIssuer(t)
 	expired := map[string]any{"iat": 1_000_000_000, "exp": 1_000_003_600}
 	eachGateway(t, idp.realm("")+gitops, func(t *testing.T, g *gateway, h *authhost) {
@@ -142,6 +145,7 @@ func TestGatewayCookieFallback(t *testing.T) {
 // Without its keys authhost cannot judge a token, and says so; what needs no
 // key is answered all the same.
 func TestGatewayKeySetAway(t *testing.T) {
+	t.Parallel()
 	idp := newIssuer(t)
 	idp.down.Store(true)
 	eachGateway(t, idp.realm("")+gitops, func(t *testing.T, g *gateway, _ *authhost) {
@@ -157,6 +161,7 @@ func TestGatewayKeySetAway(t *testing.T) {
 }
 
 func TestGatewayAuthhostAway(t *testing.T) {
+	t.Parallel()
 	idp := newIssuer(t)
 	h := serve(t, listen+idp.realm("")+gitops)
 	h.stop(t)
@@ -239,6 +244,7 @@ func TestGatewayEveryAnswer(t *testing.T) {
 // What the application itself answers passes as it is; one that is away is not
 // authhost's fault.
 func TestGatewayApplicationAnswers(t *testing.T) {
+	t.Parallel()
 	idp := newIssuer(t)
 	eachGateway(t, idp.realm("")+gitops, func(t *testing.T, g *gateway, h *authhost) {
 		h.awaitReady(t)

@@ -51,6 +51,7 @@ func recorded(t *testing.T) (map[string]string, map[string]judgement) {
 }
 
 func TestGatewayReplay(t *testing.T) {
+	t.Parallel()
 	requests, judged := recorded(t)
 	idp := newIssuer(t)
 	h := serve(t, listen+"trusted_proxies: [127.0.0.1, 10.0.0.5]\n"+idp.realm("")+gitops)
@@ -117,6 +118,7 @@ func TestGatewayReplay(t *testing.T) {
 
 // A cookie does not speak for another site, whichever gateway brings it.
 func TestGatewayReplayFromAnotherSite(t *testing.T) {
+	t.Parallel()
 	requests, _ := recorded(t)
 	idp := newIssuer(t)
 	h := serve(t, listen+idp.realm("")+gitops)

@@ -31,6 +31,7 @@ func gatewayLogin(t testing.TB, a answer) (token string, cookie *http.Cookie) {
 }
 
 func TestGatewaySession(t *testing.T) {
+	t.Parallel()
 	idp := newIssuer(t)
 	eachGateway(t, idp.realm("")+gitops, func(t *testing.T, g *gateway, h *authhost) {
 		h.awaitReady(t)
@@ -75,6 +76,7 @@ func TestGatewaySession(t *testing.T) {
 
 // The identity headers of a user of many groups are no page of memory long.
 func TestGatewayManyGroups(t *testing.T) {
+	t.Parallel()
 	idp := newIssuer(t)
 	var groups []string
 	for n := range 150 {
@@ -96,6 +98,7 @@ func TestGatewayManyGroups(t *testing.T) {
 }
 
 func TestGatewayWebSocket(t *testing.T) {
+	t.Parallel()
 	withGateways(t, func(t *testing.T, g *gateway, editor []string) {
 		handshake := []string{"Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version", "13"}
 		g.refuses(t, http.StatusUnauthorized, "GET", "/ws/events", handshake...)
@@ -131,6 +134,7 @@ func TestGatewayWebSocket(t *testing.T) {
 
 // Bodies go to the application and not to authhost, which takes 64 KiB at most.
 func TestGatewayBodies(t *testing.T) {
+	t.Parallel()
 	withGateways(t, func(t *testing.T, g *gateway, editor []string) {
 		body := strings.Repeat("0123456789abcde\n", 3<<15) // 1.5 MiB: more than nginx takes by itself
 		sum := sha256.Sum256([]byte(body))
@@ -156,6 +160,7 @@ func TestGatewayBodies(t *testing.T) {
 
 // An upload arrives while it is being sent.
 func TestGatewayUploadStream(t *testing.T) {
+	t.Parallel()
 	withGateways(t, func(t *testing.T, g *gateway, editor []string) {
 		c := g.dial(t)
 		fmt.Fprintf(c, "POST /upload HTTP/1.1\r\nHost: console.example\r\nTransfer-Encoding: chunked\r\n%s: %s\r\n\r\n4\r\nbody\r\n", editor[0], editor[1])
@@ -172,6 +177,7 @@ func TestGatewayUploadStream(t *testing.T) {
 
 // Each event arrives before the next is sent.
 func TestGatewayEventStream(t *testing.T) {
+	t.Parallel()
 	withGateways(t, func(t *testing.T, g *gateway, editor []string) {
 		c := g.open(t, "GET", "/events", "", editor...)
 		events := bufio.NewReader(c.Body)

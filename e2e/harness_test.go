@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -56,6 +58,10 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if err := flag.Set("test.parallel", "4"); err != nil { // they wait for programs, not for processors
+		panic(err)
+	}
+	lastPort.Store(rand.Int32N(ports))
 	code := m.Run()
 	if built.dir != "" {
 		os.RemoveAll(built.dir)
@@ -405,15 +411,25 @@ func replaceFile(t testing.TB, path, content string) {
 	}
 }
 
+// lastPort is that of the last freeAddr. Its numbers are below those that the
+// kernel gives to whoever asks for a free one, so none is given away before the
+// program that it is for has taken it, nor while that is stopped.
+var lastPort atomic.Int32
+
+const firstPort, ports = 20_000, 12_000
+
 // freeAddr returns a loopback address that nobody listens on.
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range ports {
+		addr := fmt.Sprintf("127.0.0.1:%d", firstPort+lastPort.Add(1)%ports)
+		if l, err := net.Listen("tcp", addr); err == nil {
+			l.Close()
+			return addr
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 // program returns the path of a server from Debian's packages.

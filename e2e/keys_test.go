@@ -130,6 +130,7 @@ routes:
 // Each function needs its capability, and a module that asks for one is refused
 // at the load without it.
 func TestCapabilitiesAreNamed(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := buildGuest(filepath.Join("testdata", "keeper"), filepath.Join(dir, "keeper.wasm")); err != nil {
 		t.Fatal(err)

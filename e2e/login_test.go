@@ -9,6 +9,7 @@ import (
 
 // A session is bought with a JWT in Authorization and nothing else.
 func TestLoginTakesOneJWT(t *testing.T) {
+	t.Parallel()
 	r, idp := startRedis(t), newIssuer(t)
 	h := serve(t, listen+idp.realm("")+r.cache()+open)
 	h.awaitReady(t)
@@ -63,6 +64,7 @@ func TestLoginTakesOneJWT(t *testing.T) {
 
 // Other methods than POST do nothing at all, whatever they carry.
 func TestAttack32_options_plants_no_session(t *testing.T) {
+	t.Parallel()
 	r, idp := startRedis(t), newIssuer(t)
 	h := serve(t, listen+idp.realm("")+r.cache()+open)
 	h.awaitReady(t)
@@ -92,6 +94,7 @@ func TestAttack32_options_plants_no_session(t *testing.T) {
 
 // A cookie that another site made the browser send ends nothing.
 func TestLogoutFromAnotherSite(t *testing.T) {
+	t.Parallel()
 	idp := newIssuer(t)
 	h := serve(t, listen+idp.realm("")+memoryCache+open)
 	h.awaitReady(t)
@@ -130,6 +133,7 @@ func TestLogoutFromAnotherSite(t *testing.T) {
 // A session that was planted before the login is not the one that the login
 // makes, and stays what it was.
 func TestAttack08_fixation_through_the_program(t *testing.T) {
+	t.Parallel()
 	idp := newIssuer(t)
 	h := serve(t, listen+idp.realm("")+memoryCache+open)
 	h.awaitReady(t)
@@ -149,6 +153,7 @@ func TestAttack08_fixation_through_the_program(t *testing.T) {
 
 // Logged out is logged out: in every place, at once, and for good.
 func TestAttack25_after_logout(t *testing.T) {
+	t.Parallel()
 	idp := newIssuer(t)
 	h := serve(t, listen+idp.realm("")+memoryCache+open)
 	h.awaitReady(t)

@@ -77,6 +77,7 @@ routes:
 `
 
 func TestHeaderCookieMatrix(t *testing.T) {
+	t.Parallel()
 	idp := newIssuer(t)
 	h := serve(t, listen+idp.realm("")+matrixRoutes)
 	h.awaitReady(t)
@@ -208,6 +209,7 @@ func dial(t testing.TB, url string) net.Conn {
 // A valid header ends the search: whatever is in the cookie is neither judged
 // nor looked up.
 func TestValidHeaderHidesTheCookie(t *testing.T) {
+	t.Parallel()
 	idp := newIssuer(t)
 	h := serve(t, listen+idp.realm("")+matrixRoutes)
 	h.awaitReady(t)
@@ -248,6 +250,7 @@ func (h *authhost) countTried(part, tried string) (n int) {
 
 // The cookies are tried in the plugin's order, each once, until one counts.
 func TestFallbackTriesEachOnce(t *testing.T) {
+	t.Parallel()
 	idp := newIssuer(t)
 	h := serve(t, listen+idp.realm("")+matrixRoutes)
 	h.awaitReady(t)
@@ -277,6 +280,7 @@ func TestFallbackTriesEachOnce(t *testing.T) {
 // A header that names Alice for certain, and counts no more, must not let
 // Bob's cookie act, unless the plugin is told that it may.
 func TestAttack39_header_of_one_user_cookie_of_another(t *testing.T) {
+	t.Parallel()
 	idp := newIssuer(t)
 	h := serve(t, listen+idp.realm("")+matrixRoutes)
 	h.awaitReady(t)

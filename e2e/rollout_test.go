@@ -120,6 +120,7 @@ func (a author) sign(module []byte, version string) string {
 // Whatever is not signed as it should be is refused while the last good one
 // serves, and everybody is told which and why.
 func TestSignedPlugin(t *testing.T) {
+	t.Parallel()
 	ann, eve := newAuthor(t), newAuthor(t)
 	config := operated + strings.Replace(oneModule, "gate.wasm\n", "gate.wasm\n    public_keys: ["+ann.public+"]\n", 1)
 	r := startReloading(t, config, append(operators, "gate.wasm.minisig", ann.sign(denying("first"), "1.2.0"))...)
@@ -192,6 +193,7 @@ func TestSignedPlugin(t *testing.T) {
 // A rollback is in force when it is answered, and stays until something of the
 // plugin changes.
 func TestRollbackOfAPlugin(t *testing.T) {
+	t.Parallel()
 	r := startReloading(t, operated+oneModule, operators...)
 	back := func(reason, state string) {
 		t.Helper()
@@ -254,6 +256,7 @@ func TestRollbackOfAPlugin(t *testing.T) {
 // A new version that decides one of 256 recent requests differently: what would
 // change is shown, and refused where nothing may.
 func TestReplayOfRecentDecisions(t *testing.T) {
+	t.Parallel()
 	r := startReloading(t, operated+strings.Replace(oneModule, "gate.wasm\n", "gate.wasm\n    max_changed: -1\n", 1), operators...)
 	replaceFile(t, r.module, string(denyingLong("old", "old")))
 	r.answers(t, "old")
@@ -310,6 +313,7 @@ func TestReplayOfRecentDecisions(t *testing.T) {
 
 // A plugin's own cases stand beside it, and a change of them tries it again.
 func TestCasesOfAPlugin(t *testing.T) {
+	t.Parallel()
 	cases := func(reason string) string {
 		return `
 - name: nobody passes
