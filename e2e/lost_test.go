@@ -15,7 +15,6 @@ import (
 // are not listed, and do not come back with the slot that the user's next login
 // makes, though their records turn up in it again.
 func TestAttack38_slot_taken_away(t *testing.T) {
-	t.Parallel()
 	onShared(t, func(t *testing.T, s *shared) {
 		for name, staleness := range map[string]time.Duration{"read through": 0, "remembered": 200 * time.Millisecond} {
 			t.Run(name, func(t *testing.T) {
@@ -34,7 +33,6 @@ func TestAttack38_slot_taken_away(t *testing.T) {
 
 // A Redis that evicts for lack of memory does the same.
 func TestAttack38_slot_evicted(t *testing.T) {
-	t.Parallel()
 	s, idp := startShared(t, "redis"), newIssuer(t)
 	hosts := serveAll(t, 2, idp.realm("")+s.config(s.at, 0)+open)
 	l := &lost{hosts: hosts, raw: s.open(t), jwt: idp.token(t, "alice", nil)}

@@ -23,7 +23,6 @@ func sessionID(t testing.TB, token string) string {
 // session, each of the others resolves it, moves its idle deadline, lists it
 // and ends it.
 func TestProcessesAreOne(t *testing.T) {
-	t.Parallel()
 	onShared(t, func(t *testing.T, s *shared) {
 		for _, n := range []int{2, 3} {
 			t.Run(fmt.Sprint(n), func(t *testing.T) {

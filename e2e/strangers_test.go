@@ -66,7 +66,6 @@ func (s *strangers) take(t *testing.T, token string) {
 // Whatever number of credentials strangers make up, not one key more is in the
 // cache, and what was there is as it was.
 func TestStrangersAddNoKey(t *testing.T) {
-	t.Parallel()
 	onShared(t, func(t *testing.T, s *shared) {
 		requests := 5000
 		if *soak {
