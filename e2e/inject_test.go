@@ -96,7 +96,6 @@ func (r *redisServer) dueNow(t *testing.T, userID string) (entries []string) {
 // everything is out on every replica, whatever the admin was told; and what is
 // left over another replica cleans up.
 func TestLogoutCutShort(t *testing.T) {
-	t.Parallel()
 	idp, redis := newIssuer(t), startRedis(t)
 	others := replicas(t, 2, idp, redis)
 	admin, _ := others[0].logIn(t, idp.token(t, "admin", nil))

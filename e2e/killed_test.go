@@ -66,7 +66,6 @@ func (v *visitor) check(t *testing.T, h *authhost) {
 // again and again: what was acknowledged holds when the next one serves, and
 // every record of the store is sound.
 func TestKilledHosts(t *testing.T) {
-	t.Parallel()
 	rounds := 10
 	if *soak {
 		rounds = 200
