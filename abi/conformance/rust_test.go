@@ -1,0 +1,112 @@
+package conformance_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/authhost/authhost/abi"
+	. "github.com/authhost/authhost/abi/conformance"
+	"github.com/authhost/authhost/host/plugin/wasmtest"
+	"github.com/tetratelabs/wazero"
+)
+
+// rustBlock is a plugin that the README shows, with its name.
+var rustBlock = regexp.MustCompile("(?ms)^```rust\n// (\\w+)\\.rs\n(.*?)^```$")
+
+// readmePlugins compiles every plugin that the Rust SDK's README shows.
+func readmePlugins(t *testing.T) map[string][]byte {
+	t.Helper()
+	readme, err := os.ReadFile("../../sdk/rust/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sdk, err := os.ReadFile("../../sdk/rust/authhost.rs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	rust := wasmtest.Languages[slices.IndexFunc(wasmtest.Languages, func(l wasmtest.Language) bool { return l.Name == "Rust" })]
+	modules := map[string][]byte{}
+	for _, block := range rustBlock.FindAllStringSubmatch(string(readme), -1) {
+		for name, text := range map[string]string{"authhost.rs": string(sdk), block[1] + ".rs": block[2]} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		modules[block[1]] = wasmtest.SDKGuest(t, "../..", rust, filepath.Join(dir, block[1]))
+	}
+	return modules
+}
+
+// What the README shows is a plugin, and imports and exports what it uses and
+// nothing else.
+func TestTheRustREADME(t *testing.T) {
+	modules := readmePlugins(t)
+	rt := wazero.NewRuntime(t.Context())
+	defer rt.Close(t.Context())
+	for name, want := range map[string]string{
+		"gate": "get log, authhost_abi_v1 authhost_buffer on_authorize",
+		"ask":  "fetch get kv_add log metric, _initialize authhost_abi_v1 authhost_buffer on_authorize",
+	} {
+		code, err := rt.CompileModule(t.Context(), modules[name])
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		var imports, exports []string
+		for _, f := range code.ImportedFunctions() {
+			_, function, _ := f.Import()
+			imports = append(imports, function)
+		}
+		for function := range code.ExportedFunctions() {
+			exports = append(exports, function)
+		}
+		slices.Sort(imports)
+		slices.Sort(exports)
+		if got := strings.Join(imports, " ") + ", " + strings.Join(exports, " "); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+
+	g, err := engine(t, modules["ask"])(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	frame := func(more func(*abi.FrameWriter)) Bytes {
+		buf := make([]byte, abi.MinBuffer)
+		var w abi.FrameWriter
+		w.Reset(buf, abi.OnAuthorize, 4)
+		w.Number(abi.FieldTime, 1767225645)
+		w.Text(abi.FieldUserID, "usr_ada")
+		more(&w)
+		return Bytes(buf[:w.Finish()])
+	}
+	nothing := func(*abi.FrameWriter) {}
+	status := func(status uint64) func(*abi.FrameWriter) {
+		return func(w *abi.FrameWriter) {
+			w.Number(abi.FieldFetchStatus, status)
+			w.Text(abi.FieldFetchBlob, "")
+		}
+	}
+	add := func(sum int64, returns int32) Call {
+		return Call{Import: "kv_add", Name: "usr_ada/29453760", Delta: 1, TTL: 60000, Sum: sum, Returns: returns}
+	}
+	refused := Bytes(abi.AppendAnswer(nil, abi.Answer{Status: 429, Reason: "ten a minute", Headers: []abi.Header{{Name: "Retry-After", Value: "15"}}}))
+	for _, c := range []Case{
+		{Name: "asks", Frame: frame(nothing), Calls: []Call{add(10, 1)}, Code: 3,
+			Answer: Bytes(abi.AppendAnswer(nil, abi.Answer{Request: &abi.Request{Method: "GET", URL: "https://policy.example/members/usr_ada"}}))},
+		{Name: "too often", Frame: frame(nothing), Calls: []Call{add(11, 1), {Import: "metric", Name: "refused", Delta: 1}}, Code: 2, Answer: refused},
+		{Name: "no more keys", Frame: frame(nothing), Calls: []Call{add(0, -3), {Import: "metric", Name: "refused", Delta: 1}}, Code: 2, Answer: refused},
+		{Name: "a member", Frame: frame(status(200))},
+		{Name: "no member", Frame: frame(status(404)), Code: 2, Answer: Bytes(abi.AppendAnswer(nil, abi.Answer{Reason: "members only"}))},
+		{Name: "no answer", Frame: frame(status(0)), Fails: true},
+	} {
+		c.Hook = "on_authorize"
+		if err := c.Check(t.Context(), g); err != nil {
+			t.Errorf("%s: %v", c.Name, err)
+		}
+	}
+}
