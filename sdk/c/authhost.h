@@ -156,6 +156,37 @@ AH__STATIC bool ah__get(uint32_t kind, ah_text name, uint32_t index, ah_text *va
 	return true;
 }
 
+// ah__take returns room that lasts as long as the call.
+AH__STATIC char *ah__take(uint32_t n) {
+	if (n > sizeof ah__arena - ah__call.used) return ah__room(n);
+	ah__call.used += n;
+	return ah__arena + ah__call.used - n;
+}
+
+AH__STATIC ah_text ah__join(const ah_text *parts, uint32_t count) {
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < count; i++) {
+		if (parts[i].length > (64u << 20) - n) ah_fail(AH("authhost: out of memory"));
+		n += parts[i].length;
+	}
+	char *at = ah__take(n), *to = at;
+	for (uint32_t i = 0; i < count; to += parts[i++].length) __builtin_memcpy(to, parts[i].at, parts[i].length);
+	return (ah_text){at, n};
+}
+
+// ah_join puts texts together: ah_join(AH("https://a.example/"), ah_user_id()).
+// In the middle of a call: what comes of it holds as long as other texts do.
+#define ah_join(...) ah__join((const ah_text[]){__VA_ARGS__}, sizeof((const ah_text[]){__VA_ARGS__}) / sizeof(ah_text))
+
+// ah_decimal writes a number in digits, likewise.
+AH__STATIC ah_text ah_decimal(uint64_t n) {
+	uint32_t length = 1;
+	for (uint64_t rest = n; rest >= 10; rest /= 10) length++;
+	char *at = ah__take(length);
+	for (uint32_t i = length; i > 0; n /= 10) at[--i] = (char)('0' + n % 10);
+	return (ah_text){at, length};
+}
+
 AH__STATIC ah_text ah__lazy(uint32_t id) {
 	for (uint32_t i = 0; i < ah__call.count; i++)
 		if (ah__call.fetched[i].id == id) return ah__call.fetched[i].value;

@@ -8,10 +8,7 @@ static void named(ah_text name, ah_text value) {
 }
 
 static void number(ah_text name, uint64_t n) {
-	char digits[20];
-	uint32_t at = sizeof digits;
-	for (; n > 0; n /= 10) digits[--at] = (char)('0' + n % 10);
-	named(name, (ah_text){digits + at, sizeof digits - at});
+	if (n > 0) named(name, ah_decimal(n));
 }
 
 static void items(ah_text name, ah_text list) {
@@ -125,14 +122,8 @@ static void add(ah_text order, ah_text name, ah_text delta, int64_t ttl) {
 		result(order, r);
 		return;
 	}
-	char digits[20];
-	uint32_t at = sizeof digits;
-	uint64_t n = sum < 0 ? -(uint64_t)sum : (uint64_t)sum;
-	do digits[--at] = (char)('0' + n % 10);
-	while (n /= 10);
-	if (sum < 0) digits[--at] = '-';
 	ah_log(AH_DEBUG, order);
-	ah_log(AH_INFO, (ah_text){digits + at, sizeof digits - at});
+	ah_log(AH_INFO, sum < 0 ? ah_join(AH("-"), ah_decimal(-(uint64_t)sum)) : ah_decimal((uint64_t)sum));
 }
 
 // key reads or changes one of the plugin's.

@@ -14,38 +14,49 @@ import (
 	"github.com/tetratelabs/wazero"
 )
 
-// rustBlock is a plugin that the README shows, with its name.
-var rustBlock = regexp.MustCompile("(?ms)^```rust\n// (\\w+)\\.rs\n(.*?)^```$")
+// shown is a plugin that a README shows, with its name.
+var shown = regexp.MustCompile("(?ms)^```[a-z]+\n// ((\\w+)\\.[a-z]+)\n(.*?)^```$")
 
-// readmePlugins compiles every plugin that the Rust SDK's README shows.
-func readmePlugins(t *testing.T) map[string][]byte {
+// readmePlugins compiles every plugin that the README of an SDK of one file
+// shows.
+func readmePlugins(t *testing.T, l wasmtest.Language, dir, file string) map[string][]byte {
 	t.Helper()
-	readme, err := os.ReadFile("../../sdk/rust/README.md")
+	readme, err := os.ReadFile(filepath.Join(dir, "README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	sdk, err := os.ReadFile("../../sdk/rust/authhost.rs")
+	sdk, err := os.ReadFile(filepath.Join(dir, file))
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	rust := wasmtest.Languages[slices.IndexFunc(wasmtest.Languages, func(l wasmtest.Language) bool { return l.Name == "Rust" })]
+	temp := t.TempDir()
 	modules := map[string][]byte{}
-	for _, block := range rustBlock.FindAllStringSubmatch(string(readme), -1) {
-		for name, text := range map[string]string{"authhost.rs": string(sdk), block[1] + ".rs": block[2]} {
-			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+	for _, block := range shown.FindAllStringSubmatch(string(readme), -1) {
+		for name, text := range map[string]string{file: string(sdk), block[1]: block[3]} {
+			if err := os.WriteFile(filepath.Join(temp, name), []byte(text), 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}
-		modules[block[1]] = wasmtest.SDKGuest(t, "../..", rust, filepath.Join(dir, block[1]))
+		modules[block[2]] = wasmtest.SDKGuest(t, "../..", l, filepath.Join(temp, block[2]))
 	}
 	return modules
 }
 
-// What the README shows is a plugin, and imports and exports what it uses and
-// nothing else.
-func TestTheRustREADME(t *testing.T) {
-	modules := readmePlugins(t)
+// What READMEs show is a plugin, the same in each language, and imports and
+// exports what it uses and nothing else.
+func TestTheREADMEs(t *testing.T) {
+	for _, l := range wasmtest.Languages {
+		switch l.Name {
+		case "Rust":
+			tryShown(t, l.Name, readmePlugins(t, l, "../../sdk/rust", "authhost.rs"))
+		case "C":
+			tryShown(t, l.Name, readmePlugins(t, l, "../../sdk/c", "authhost.h"))
+		}
+	}
+}
+
+func tryShown(t *testing.T, language string, modules map[string][]byte) {
+	t.Helper()
 	rt := wazero.NewRuntime(t.Context())
 	defer rt.Close(t.Context())
 	for name, want := range map[string]string{
@@ -54,7 +65,7 @@ func TestTheRustREADME(t *testing.T) {
 	} {
 		code, err := rt.CompileModule(t.Context(), modules[name])
 		if err != nil {
-			t.Fatalf("%s: %v", name, err)
+			t.Fatalf("%s: %s: %v", language, name, err)
 		}
 		var imports, exports []string
 		for _, f := range code.ImportedFunctions() {
@@ -67,7 +78,7 @@ func TestTheRustREADME(t *testing.T) {
 		slices.Sort(imports)
 		slices.Sort(exports)
 		if got := strings.Join(imports, " ") + ", " + strings.Join(exports, " "); got != want {
-			t.Errorf("%s: %s, want %s", name, got, want)
+			t.Errorf("%s: %s: %s, want %s", language, name, got, want)
 		}
 	}
 
@@ -106,7 +117,7 @@ func TestTheRustREADME(t *testing.T) {
 	} {
 		c.Hook = "on_authorize"
 		if err := c.Check(t.Context(), g); err != nil {
-			t.Errorf("%s: %v", c.Name, err)
+			t.Errorf("%s: %s: %v", language, c.Name, err)
 		}
 	}
 }
