@@ -12,8 +12,7 @@ import (
 // behind are the languages whose echo guest has only the first hooks and
 // functions. This file goes with the last of them.
 var behind = map[string]bool{
-	"Rust":           true,
-	"AssemblyScript": true,
+	"Rust": true,
 }
 
 func runFirst(t *testing.T, start func(context.Context) (Guest, error)) {
