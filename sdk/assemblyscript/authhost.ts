@@ -600,9 +600,12 @@ class Answer extends Chunks {
 // answer returns one of a kind, given its size.
 function answer(size: usize, code: u32): usize {
   const at = take(<u32>size);
-  memory.fill(at, 0, size);
-  changetype<Answer>(at).code = code;
-  changetype<Answer>(at).text = changetype<Text>(EMPTY);
+  const a = changetype<Answer>(at);
+  a.first = null;
+  a.last = null;
+  a.code = code;
+  a.answerStatus = 0;
+  a.text = changetype<Text>(EMPTY);
   return at;
 }
 
@@ -712,8 +715,8 @@ export function stop(): Choice {
 /** The answer of on_login. */
 @unmanaged
 export class LoginDecision extends Answer {
-  private idleAt: u64;
-  private absoluteAt: u64;
+  idleAt: u64;
+  absoluteAt: u64;
 
   /** Instead of a decision: see Decision. */
   static fetch(wanted: Fetch): LoginDecision {
@@ -783,16 +786,13 @@ export class LoginDecision extends Answer {
     if (this.code != 0) throw new Error("only a session that is agreed to has terms");
     if (!deadline) throw new Error("a deadline of 0 is past");
   }
-
-  // layTerms adds the deadlines, which come before the attributes.
-  layTerms(): void {
-    if (this.idleAt) layMoment(5, this.idleAt);
-    if (this.absoluteAt) layMoment(6, this.absoluteAt);
-  }
 }
 
 function loginDecision(code: u32): LoginDecision {
-  return changetype<LoginDecision>(answer(offsetof<LoginDecision>(), code));
+  const d = changetype<LoginDecision>(answer(offsetof<LoginDecision>(), code));
+  d.idleAt = 0;
+  d.absoluteAt = 0;
+  return d;
 }
 
 /** Agrees to the session, unless a plugin that follows refuses it. */
@@ -1323,7 +1323,8 @@ export function login(frame: i32, handler: (r: LoginRequest) => LoginDecision): 
   begin(4, frame);
   const d = handler(changetype<LoginRequest>(NOTHING));
   layFirst(d);
-  d.layTerms();
+  if (d.idleAt) layMoment(5, d.idleAt); // these come before the attributes
+  if (d.absoluteAt) layMoment(6, d.absoluteAt);
   return finish(d);
 }
 
