@@ -474,7 +474,12 @@ func otherCases() []Case {
 	chosen.Frame = makeFrame(abi.OnCredential, func(w *abi.FrameWriter) { w.Bytes(abi.FieldCandidates, list) })
 	chosen.Get = append(chosen.Get, Value{Kind: 5, Index: uint32(abi.FieldCandidates), Value: Bytes(list)})
 	chosen.Code, chosen.Answer = 1, Bytes(abi.AppendAnswer(nil, abi.Answer{Reason: "the last", Candidate: 299, HasCandidate: true}))
-	return []Case{says, many, fits, chosen, fails, fails2, long}
+
+	sessions := append(slices.Repeat([]string{"ses_mfrggzdfmztwq"}, 256), "rlist is read twice")
+	twice := ordered("frame: a list that is lazy can be read twice", "on_logout", sessions...)
+	twice.Get = []Value{{Kind: 5, Index: uint32(abi.FieldSessions), Value: Bytes(abi.AppendList(nil, sessions))}}
+	twice.Answer = Bytes(abi.AppendAnswer(nil, abi.Answer{Reason: "list is read twice"}))
+	return []Case{says, many, fits, chosen, twice, fails, fails2, long}
 }
 
 // The two forms of bytes say the same.

@@ -77,10 +77,6 @@ func TestSDKsConform(t *testing.T) {
 	for _, l := range wasmtest.Languages {
 		t.Run(l.Name, func(t *testing.T) {
 			t.Parallel()
-			if behind[l.Name] {
-				runFirst(t, engine(t, build(t, l, "testdata/echo")))
-				return
-			}
 			if err := Run(t.Context(), engine(t, build(t, l, "testdata/echo"))); err != nil {
 				t.Error(err)
 			}
