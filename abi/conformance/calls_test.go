@@ -119,7 +119,17 @@ func callCases() []Case {
 	counted := stepped("calls: a counter", "on_authorize",
 		step{"m1", count(1), ""}, step{"m41", count(41), ""}, step{"m9223372036854775807", count(1<<63 - 1), ""})
 
-	cases := []Case{attributes, keys, sums, most, counted}
+	big, huge := strings.Repeat("b", 20<<10), strings.Repeat("huge", 1<<18)
+	kept := ordered("calls: what was read before more than fits stays", "on_authorize",
+		"?10big", "kg"+key, "?20huge", "kgk", "agk", "?10big", "kg"+key, "=2", "rfor a reason", "hX-Last:two", "kgk")
+	kept.Get = append(kept.Get, Value{Kind: 1, Name: "big", Value: Bytes(big)}, Value{Kind: 2, Name: "huge", Value: Bytes(huge)})
+	kept.KV, kept.Session = []Entry{{Bytes(key), Bytes(value)}, {"k", "v"}}, []Entry{{"k", "w"}}
+	for _, read := range [][2]string{{"?10big", big}, {"kg" + key, value}, {"?20huge", huge}, {"kgk", "v"}, {"agk", "w"}, {"?10big", big}, {"kg" + key, value}, {"kgk", "v"}} {
+		kept.Log = append(kept.Log, Line{0, Bytes(read[0])}, Line{1, Bytes(read[1])})
+	}
+	kept.Code, kept.Answer = 2, Bytes(abi.AppendAnswer(nil, abi.Answer{Reason: "for a reason", Headers: []abi.Header{{Name: "X-Last", Value: "two"}}}))
+
+	cases := []Case{attributes, keys, sums, most, kept, counted}
 	for _, hook := range []string{"on_credential", "on_login", "on_logout"} {
 		c := stepped("calls: in "+hook, hook,
 			step{"agtier", Call{}, "gold"}, step{"kgseen", Call{}, "12"}, step{"m3", count(3), ""},

@@ -103,9 +103,14 @@ func TestMemoryDoesNotGrow(t *testing.T) {
 			}
 			start := engine(t, build(t, l, "testdata/echo"))
 			for name, times := range map[string]int{
-				"frame: on_authorize with every field":           5000,
-				"frame: a list that does not fit is lazy":        50,
-				"get: what was read before more than fits stays": 100,
+				"frame: on_authorize with every field":             5000,
+				"frame: a list that does not fit is lazy":          50,
+				"get: what was read before more than fits stays":   100,
+				"calls: what was read before more than fits stays": 100,
+				"calls: the longest":                               200,
+				"frame: on_authorize after a fetch of much":        200,
+				"answer: 8 headers of a request":                   200,
+				"answer: 8 attributes":                             200,
 			} {
 				g, err := start(t.Context())
 				if err != nil {
