@@ -18,26 +18,37 @@ import (
 var shown = regexp.MustCompile("(?ms)^```[a-z]+\n// ((\\w+)\\.[a-z]+)\n(.*?)^```$")
 
 // readmePlugins compiles every plugin that the README of an SDK of one file
-// shows.
+// shows, beside copies of both.
 func readmePlugins(t *testing.T, l wasmtest.Language, dir, file string) map[string][]byte {
 	t.Helper()
-	readme, err := os.ReadFile(filepath.Join(dir, "README.md"))
+	root := t.TempDir()
+	put := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(root, "sdk", dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(root, "sdk", dir), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cache, err := filepath.Abs("../../.cache") // where make deps puts a compiler
 	if err != nil {
 		t.Fatal(err)
 	}
-	sdk, err := os.ReadFile(filepath.Join(dir, file))
-	if err != nil {
+	if err := os.Symlink(cache, filepath.Join(root, ".cache")); err != nil {
 		t.Fatal(err)
 	}
-	temp := t.TempDir()
+	var readme []byte
+	for _, name := range []string{file, "README.md"} {
+		if readme, err = os.ReadFile(filepath.Join("../../sdk", dir, name)); err != nil {
+			t.Fatal(err)
+		}
+		put(name, string(readme))
+	}
 	modules := map[string][]byte{}
 	for _, block := range shown.FindAllStringSubmatch(string(readme), -1) {
-		for name, text := range map[string]string{file: string(sdk), block[1]: block[3]} {
-			if err := os.WriteFile(filepath.Join(temp, name), []byte(text), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		modules[block[2]] = wasmtest.SDKGuest(t, "../..", l, filepath.Join(temp, block[2]))
+		put(block[1], block[3])
+		modules[block[2]] = wasmtest.SDKGuest(t, root, l, block[2])
 	}
 	return modules
 }
@@ -48,20 +59,23 @@ func TestTheREADMEs(t *testing.T) {
 	for _, l := range wasmtest.Languages {
 		switch l.Name {
 		case "Rust":
-			tryShown(t, l.Name, readmePlugins(t, l, "../../sdk/rust", "authhost.rs"))
+			tryShown(t, l.Name, readmePlugins(t, l, "rust", "authhost.rs"), "_initialize ")
+		case "AssemblyScript":
+			tryShown(t, l.Name, readmePlugins(t, l, "assemblyscript", "authhost.ts"), "") // its module begins by a start function
 		case "C":
-			tryShown(t, l.Name, readmePlugins(t, l, "../../sdk/c", "authhost.h"))
+			tryShown(t, l.Name, readmePlugins(t, l, "c", "authhost.h"), "_initialize ")
 		}
 	}
 }
 
-func tryShown(t *testing.T, language string, modules map[string][]byte) {
+// tryShown is told which export declares a counter.
+func tryShown(t *testing.T, language string, modules map[string][]byte, declares string) {
 	t.Helper()
 	rt := wazero.NewRuntime(t.Context())
 	defer rt.Close(t.Context())
 	for name, want := range map[string]string{
 		"gate": "get log, authhost_abi_v1 authhost_buffer on_authorize",
-		"ask":  "fetch get kv_add log metric, _initialize authhost_abi_v1 authhost_buffer on_authorize",
+		"ask":  "fetch get kv_add log metric, " + declares + "authhost_abi_v1 authhost_buffer on_authorize",
 	} {
 		code, err := rt.CompileModule(t.Context(), modules[name])
 		if err != nil {

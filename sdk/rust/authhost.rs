@@ -160,7 +160,7 @@ impl Room {
     /// with it.
     fn take(&mut self, n: usize) -> usize {
         if n > self.size - self.used {
-            let pages = ((self.used + n).max(2 * self.size) - 1) / PAGE + 1;
+            let pages = (self.used.saturating_add(n).max(2 * self.size) - 1) / PAGE + 1;
             let end = core::arch::wasm32::memory_grow(0, pages);
             assert!(end != usize::MAX, "out of memory");
             *self = Room { at: end * PAGE, size: pages * PAGE, used: 0 };
@@ -195,7 +195,7 @@ impl<'a> Call<'a> {
     /// Puts texts together, which takes room of the arena:
     /// `r.join(&[b"seen/", r.user_id()])`.
     pub fn join(&self, texts: &[&[u8]]) -> &'a [u8] {
-        let length = texts.iter().fold(0, |n, text| n + text.len());
+        let length = texts.iter().fold(0, |n: usize, text| n.saturating_add(text.len()));
         let whole = unsafe { core::slice::from_raw_parts_mut(self.room(length) as *mut u8, length) };
         let mut n = 0;
         for text in texts {
