@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write cases.json anew")
 
 // cases.json is made of the vectors in abi/testdata and of what is below.
 func TestCasesAreThoseOfTheVectors(t *testing.T) {
-	cases := slices.Concat(frameCases(t), badFrameCases(t), answerCases(t), getCases(), reasonCases(), otherCases())
+	cases := slices.Concat(frameCases(t), badFrameCases(t), answerCases(t), getCases(), reasonCases(), otherCases(), callCases())
 	var want bytes.Buffer
 	want.WriteString("{\n  \"about\": \"What the echo guest is put to: README.md. Bytes are hex, or pairs of hex and how often.\",\n  \"cases\": [\n")
 	for i, c := range cases {
@@ -82,7 +82,31 @@ type vector struct {
 		Reason    repeated
 		Headers   [][2]repeated
 		Candidate *int
+		Request   *request
+		Blob      repeated
+
+		Idle, Absolute uint64
+		Attributes     [][2]repeated
+		Calls          []request
 	}
+}
+
+// request is one that an answer holds.
+type request struct {
+	Method, URL, Body repeated
+	Headers           [][2]repeated
+}
+
+// orders returns what has the echo guest make the request.
+func (r request) orders() []string {
+	list := []string{"f" + string(r.Method) + " " + string(r.URL)}
+	if r.Body != "" { // a body before the headers must not matter
+		list = append(list, "+b"+string(r.Body))
+	}
+	for _, h := range r.Headers {
+		list = append(list, "+h"+string(h[0])+":"+string(h[1]))
+	}
+	return list
 }
 
 type candidate struct {
@@ -116,23 +140,26 @@ func vectors(t *testing.T, name string) (v struct{ Good, Bad []vector }) {
 	if err != nil || len(v.Good) < 10 || len(v.Bad) < 10 {
 		t.Fatalf("%s: %v, %d good and %d bad vectors", name, err, len(v.Good), len(v.Bad))
 	}
-	// The echo guest has the hooks that every SDK has, and needs no capability.
-	v.Good = slices.DeleteFunc(v.Good, func(v vector) bool {
-		return v.Hook == "on_login" || v.Hook == "on_logout" || v.Code == uint32(abi.CodeFetch)
-	})
 	return v
 }
 
 func frameCases(t *testing.T) (cases []Case) {
 	for _, v := range vectors(t, "frames.json").Good {
 		c := Case{Name: "frame: " + v.Name, Hook: v.Hook, Frame: v.Hex}
-		anonymous := v.Hook == "on_authorize"
+		anonymous, fetched := v.Hook == "on_authorize", false
 		for _, f := range v.Fields {
 			anonymous = anonymous && f.ID != abi.FieldUserID
+			fetched = fetched || f.ID == abi.FieldFetchStatus
 		}
 		for _, name := range order {
 			if name == "user_id" && anonymous {
 				c.Log = append(c.Log, Line{0, "anonymous"})
+			}
+			if name == "fetch_status" && fetched {
+				c.Log = append(c.Log, Line{0, "fetched"})
+			}
+			if name == "time" && v.Hook == "on_logout" {
+				continue
 			}
 			for _, f := range v.Fields {
 				if f.Name != name {
@@ -175,7 +202,8 @@ func frameCases(t *testing.T) (cases []Case) {
 var order = []string{
 	"method", "scheme", "host", "path", "raw_path", "query", "client", "time", "route", "realm",
 	"user_id", "issuer", "subject", "roles", "groups", "email", "session_id", "credential", "expires",
-	"candidates", "config",
+	"candidates", "idle", "absolute", "event_id", "why", "by_rank", "by_id", "ended", "what", "sessions",
+	"fetch_status", "fetch_body", "fetch_blob", "fetch_error", "config",
 }
 
 func named(name, value string) []Line {
@@ -217,6 +245,11 @@ func badFrameCases(t *testing.T) (cases []Case) {
 	return append(cases,
 		Case{Name: "bad frame: a number of 7 bytes", Hook: "on_authorize", Frame: frame(abi.OnAuthorize, abi.FieldExpires, "1234567"), Fails: true},
 		Case{Name: "bad frame: of another hook", Hook: "on_credential", Frame: frame(abi.OnAuthorize, abi.FieldMethod, "GET"), Fails: true},
+		Case{Name: "bad frame: a deadline of 4 bytes", Hook: "on_login", Frame: frame(abi.OnLogin, abi.FieldAbsolute, "1234"), Fails: true},
+		Case{Name: "bad frame: sessions cut short", Hook: "on_logout", Frame: frame(abi.OnLogout, abi.FieldSessions, list[:9]), Fails: true},
+		Case{Name: "bad frame: a status of 4 bytes", Hook: "on_credential", Frame: frame(abi.OnCredential, abi.FieldFetchStatus, "1234"), Fails: true},
+		Case{Name: "bad frame: of another hook, on_login", Hook: "on_login", Frame: frame(abi.OnAuthorize, abi.FieldMethod, "GET"), Fails: true},
+		Case{Name: "bad frame: of another hook, on_logout", Hook: "on_logout", Frame: frame(abi.OnLogin, abi.FieldRealm, "main"), Fails: true},
 		Case{Name: "bad frame: a lazy field that get has not", Hook: "on_authorize", Fails: true,
 			Frame: makeFrame(abi.OnAuthorize, func(w *abi.FrameWriter) { w.Text(abi.FieldPath, strings.Repeat("/", abi.MinBuffer)) })},
 	)
@@ -231,10 +264,19 @@ func makeFrame(hook abi.Hook, write func(*abi.FrameWriter)) Bytes {
 }
 
 // ordered is a case in which the guest is given orders, of a frame with the
-// method alone.
+// method alone, or in on_logout with the orders themselves.
 func ordered(name, hook string, orders ...string) Case {
 	h, _ := abi.HookByName(hook)
-	c := Case{Name: name, Hook: hook, Frame: makeFrame(h, func(w *abi.FrameWriter) { w.Text(abi.FieldMethod, "GET") })}
+	c := Case{Name: name, Hook: hook}
+	if h == abi.OnLogout {
+		list := abi.AppendList(nil, orders)
+		c.Frame = makeFrame(h, func(w *abi.FrameWriter) { w.Bytes(abi.FieldSessions, list) })
+		for _, o := range orders {
+			c.Log = append(c.Log, Line{0, "session"}, Line{1, Bytes(o)})
+		}
+		return c
+	}
+	c.Frame = makeFrame(h, func(w *abi.FrameWriter) { w.Text(abi.FieldMethod, "GET") })
 	c.Log = named("method", "GET")
 	if hook == "on_authorize" {
 		c.Log = append(c.Log, Line{0, "anonymous"})
@@ -247,7 +289,7 @@ func ordered(name, hook string, orders ...string) Case {
 
 func answerCases(t *testing.T) (cases []Case) {
 	for _, v := range vectors(t, "answers.json").Good {
-		if v.Reordered || len(v.Answer.Headers) > 8 || v.Answer.Candidate != nil && *v.Answer.Candidate > 1 {
+		if v.Reordered || len(v.Answer.Headers) > 8 || v.Answer.Request != nil && len(v.Answer.Request.Headers) > 8 || v.Answer.Candidate != nil && *v.Answer.Candidate > 1 {
 			continue // an SDK has one order, may stop at 8 headers, and names what is there
 		}
 		var orders []string
@@ -261,9 +303,15 @@ func answerCases(t *testing.T) (cases []Case) {
 			cases = append(cases, c)
 			continue
 		}
-		if v.Answer.Candidate != nil {
+		switch {
+		case v.Answer.Candidate != nil:
 			orders = append(orders, "c"+strconv.Itoa(*v.Answer.Candidate))
-		} else {
+		case v.Answer.Request != nil:
+			orders = append(orders, v.Answer.Request.orders()...)
+			if v.Answer.Blob != "" {
+				orders = append(orders, "+s"+string(v.Answer.Blob))
+			}
+		case v.Hook != "on_logout":
 			orders = append(orders, "="+strconv.Itoa(int(v.Code)))
 		}
 		if v.Answer.Status != 0 {
@@ -271,6 +319,18 @@ func answerCases(t *testing.T) (cases []Case) {
 		}
 		for _, h := range v.Answer.Headers { // a header before the reason must not matter
 			orders = append(orders, "h"+string(h[0])+":"+string(h[1]))
+		}
+		for _, a := range v.Answer.Attributes {
+			orders = append(orders, "t"+string(a[0])+":"+string(a[1]))
+		}
+		if v.Answer.Absolute != 0 {
+			orders = append(orders, "d"+strconv.FormatUint(v.Answer.Absolute, 10))
+		}
+		if v.Answer.Idle != 0 {
+			orders = append(orders, "i"+strconv.FormatUint(v.Answer.Idle, 10))
+		}
+		for _, r := range v.Answer.Calls {
+			orders = append(orders, r.orders()...)
 		}
 		if v.Answer.Reason != "" {
 			orders = append(orders, "r"+string(v.Answer.Reason))
@@ -414,7 +474,12 @@ func otherCases() []Case {
 	chosen.Frame = makeFrame(abi.OnCredential, func(w *abi.FrameWriter) { w.Bytes(abi.FieldCandidates, list) })
 	chosen.Get = append(chosen.Get, Value{Kind: 5, Index: uint32(abi.FieldCandidates), Value: Bytes(list)})
 	chosen.Code, chosen.Answer = 1, Bytes(abi.AppendAnswer(nil, abi.Answer{Reason: "the last", Candidate: 299, HasCandidate: true}))
-	return []Case{says, many, fits, chosen, fails, fails2, long}
+
+	sessions := append(slices.Repeat([]string{"ses_mfrggzdfmztwq"}, 256), "rlist is read twice")
+	twice := ordered("frame: a list that is lazy can be read twice", "on_logout", sessions...)
+	twice.Get = []Value{{Kind: 5, Index: uint32(abi.FieldSessions), Value: Bytes(abi.AppendList(nil, sessions))}}
+	twice.Answer = Bytes(abi.AppendAnswer(nil, abi.Answer{Reason: "list is read twice"}))
+	return []Case{says, many, fits, chosen, twice, fails, fails2, long}
 }
 
 // The two forms of bytes say the same.

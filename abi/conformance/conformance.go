@@ -20,14 +20,17 @@ var casesFile []byte
 
 // Case is one call of the echo guest and what must come of it.
 type Case struct {
-	Name   string  `json:"name"`
-	Hook   string  `json:"hook"`            // the export to call
-	Frame  Bytes   `json:"frame"`           // what is in the buffer
-	Get    []Value `json:"get,omitempty"`   // what get finds; all else is absent
-	Fails  bool    `json:"fails,omitempty"` // the call must trap, and nothing else counts
-	Log    []Line  `json:"log,omitempty"`   // in this order, and no others
-	Code   uint32  `json:"code"`
-	Answer Bytes   `json:"answer,omitempty"`
+	Name    string  `json:"name"`
+	Hook    string  `json:"hook"`              // the export to call
+	Frame   Bytes   `json:"frame"`             // what is in the buffer
+	Get     []Value `json:"get,omitempty"`     // what get finds; all else is absent
+	Session []Entry `json:"session,omitempty"` // what session_get finds, likewise
+	KV      []Entry `json:"kv,omitempty"`      // what kv_get finds, likewise
+	Calls   []Call  `json:"calls,omitempty"`   // in this order, and no others
+	Fails   bool    `json:"fails,omitempty"`   // the call must trap, and nothing else counts
+	Log     []Line  `json:"log,omitempty"`     // in this order, and no others
+	Code    uint32  `json:"code"`
+	Answer  Bytes   `json:"answer,omitempty"`
 }
 
 // Value is what get reads for one kind, name and index.
@@ -66,14 +69,15 @@ type Guest interface {
 
 // Imports answers what a guest imports, for one call.
 type Imports struct {
-	values []Value
+	expect Case
 	lines  []Line
+	calls  []Call
 }
 
 // Get returns what the import get reads, or that it is absent. Copying what
 // fits, and nothing else, is up to the host: section 6.
 func (i *Imports) Get(kind uint32, name string, index uint32) (value []byte, ok bool) {
-	for _, v := range i.values {
+	for _, v := range i.expect.Get {
 		if v.Kind == kind && string(v.Name) == name && v.Index == index {
 			return []byte(v.Value), true
 		}
@@ -89,7 +93,7 @@ func (i *Imports) Log(level uint32, line []byte) {
 // Check puts the case to a guest and returns how it differs. After a case that
 // fails, and after an error, the guest is to be thrown away.
 func (c Case) Check(ctx context.Context, g Guest) error {
-	imports := &Imports{values: c.Get}
+	imports := &Imports{expect: c}
 	result, answer, err := g.Call(ctx, c.Hook, []byte(c.Frame), imports)
 	if c.Fails {
 		if err == nil {
@@ -107,7 +111,7 @@ func (c Case) Check(ctx context.Context, g Guest) error {
 	if string(answer) != string(c.Answer) {
 		errs = append(errs, fmt.Errorf("answer %.200q, want %.200q", answer, c.Answer))
 	}
-	return errors.Join(append(errs, compare(imports.lines, c.Log))...)
+	return errors.Join(append(errs, compare(imports.lines, c.Log), compareCalls(imports.calls, c.Calls))...)
 }
 
 func compare(got, want []Line) error {

@@ -22,8 +22,6 @@ type engineGuest struct {
 	buffer, length uint32
 }
 
-type importsKey struct{}
-
 // compiled keeps what was compiled for all tests.
 var compiled = wazero.NewCompilationCache()
 
@@ -55,33 +53,7 @@ func engine(t *testing.T, module []byte) func(context.Context) (Guest, error) {
 	if _, err := wasi_snapshot_preview1.Instantiate(ctx, rt); err != nil {
 		t.Fatal(err)
 	}
-	_, err := rt.NewHostModuleBuilder("authhost").
-		NewFunctionBuilder().WithFunc(func(ctx context.Context, m api.Module, kind, name, nameLength, index, at, capacity uint32) int32 {
-		n, ok := m.Memory().Read(name, nameLength)
-		if !ok {
-			panic("the name is not in memory")
-		}
-		value, ok := ctx.Value(importsKey{}).(*Imports).Get(kind, string(n), index)
-		if !ok {
-			return -1
-		}
-		room, ok := m.Memory().Read(at, capacity)
-		if !ok {
-			panic("the room is not in memory")
-		}
-		if len(value) <= len(room) {
-			copy(room, value)
-		}
-		return int32(len(value))
-	}).Export("get").
-		NewFunctionBuilder().WithFunc(func(ctx context.Context, m api.Module, level, at, length uint32) {
-		line, ok := m.Memory().Read(at, length)
-		if !ok {
-			panic("the line is not in memory")
-		}
-		ctx.Value(importsKey{}).(*Imports).Log(level, line)
-	}).Export("log").Instantiate(ctx)
-	if err != nil {
+	if err := hostModule(ctx, rt); err != nil {
 		t.Fatal(err)
 	}
 	code, err := rt.CompileModule(ctx, module)
@@ -89,7 +61,7 @@ func engine(t *testing.T, module []byte) func(context.Context) (Guest, error) {
 		t.Fatal(err)
 	}
 	return func(ctx context.Context) (Guest, error) {
-		m, err := rt.InstantiateModule(ctx, code, wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize"))
+		m, err := rt.InstantiateModule(context.WithValue(ctx, importsKey{}, &Imports{}), code, wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize"))
 		if err != nil {
 			return nil, err
 		}
@@ -131,9 +103,14 @@ func TestMemoryDoesNotGrow(t *testing.T) {
 			}
 			start := engine(t, build(t, l, "testdata/echo"))
 			for name, times := range map[string]int{
-				"frame: on_authorize with every field":           5000,
-				"frame: a list that does not fit is lazy":        50,
-				"get: what was read before more than fits stays": 100,
+				"frame: on_authorize with every field":             5000,
+				"frame: a list that does not fit is lazy":          50,
+				"get: what was read before more than fits stays":   100,
+				"calls: what was read before more than fits stays": 100,
+				"calls: the longest":                               200,
+				"frame: on_authorize after a fetch of much":        200,
+				"answer: 8 headers of a request":                   200,
+				"answer: 8 attributes":                             200,
 			} {
 				g, err := start(t.Context())
 				if err != nil {
@@ -206,9 +183,29 @@ func (w wrong) Call(_ context.Context, hook string, frame []byte, imports *Impor
 	for _, l := range w.Log {
 		imports.Log(l.Level, []byte(l.Text))
 	}
+	for _, c := range w.Calls {
+		if got := repeat(imports, c); got != c.Returns {
+			return 0, nil, fmt.Errorf("%+v was answered with %d", c, got)
+		}
+	}
 	result, answer = uint64(len(w.Answer))<<32|uint64(w.Code), []byte(w.Answer)
 	w.change(&result, &answer, imports, &err)
 	return result, answer, err
+}
+
+// repeat makes a call.
+func repeat(imports *Imports, c Call) (result int32) {
+	switch c.Import {
+	case "metric":
+		imports.Metric(string(c.Name), c.Delta)
+	case "session_set":
+		return imports.SessionSet(string(c.Name), c.Old, c.New)
+	case "kv_set":
+		return imports.KVSet(string(c.Name), c.Old, c.New, c.TTL)
+	case "kv_add":
+		_, result = imports.KVAdd(string(c.Name), c.Delta, c.TTL)
+	}
+	return result
 }
 
 // The runner sees what is wrong.
@@ -218,16 +215,33 @@ func TestCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range cases {
+		for n := range c.Calls {
+			for what, change := range map[string]func(*Call){
+				"another name":     func(c *Call) { c.Name += "x" },
+				"another function": func(c *Call) { c.Import = map[bool]string{true: "metric", false: "kv_add"}[c.Import == "kv_add"] },
+				"another number":   func(c *Call) { c.Delta++; c.TTL++; c.New.Length = 0; c.New.Bytes += "x" },
+				"no value":         func(c *Call) { c.Old.Length--; c.Delta *= 2; c.TTL *= 2 },
+			} {
+				other := c
+				other.Calls = slices.Clone(c.Calls)
+				change(&other.Calls[n])
+				if err := c.Check(t.Context(), wrong{other, func(*uint64, *[]byte, *Imports, *error) {}}); err == nil {
+					t.Errorf("%s: call %d with %s is right", c.Name, n, what)
+				}
+			}
+		}
 		for what, change := range map[string]func(*uint64, *[]byte, *Imports, *error){
-			"nothing":           func(*uint64, *[]byte, *Imports, *error) {},
-			"another code":      func(result *uint64, _ *[]byte, _ *Imports, _ *error) { *result ^= 3 },
-			"a byte more":       func(result *uint64, _ *[]byte, _ *Imports, _ *error) { *result += 1 << 32 },
-			"another answer":    func(_ *uint64, answer *[]byte, _ *Imports, _ *error) { *answer = append(*answer, 0) },
-			"a line more":       func(_ *uint64, _ *[]byte, imports *Imports, _ *error) { imports.Log(0, nil) },
-			"a trap":            func(_ *uint64, _ *[]byte, _ *Imports, err *error) { *err = errors.New("trapped") },
-			"another line than": func(_ *uint64, _ *[]byte, imports *Imports, _ *error) { imports.Log(4, []byte("other")) },
+			"nothing":                 func(*uint64, *[]byte, *Imports, *error) {},
+			"another code":            func(result *uint64, _ *[]byte, _ *Imports, _ *error) { *result ^= 3 },
+			"a byte more":             func(result *uint64, _ *[]byte, _ *Imports, _ *error) { *result += 1 << 32 },
+			"another answer":          func(_ *uint64, answer *[]byte, _ *Imports, _ *error) { *answer = append(*answer, 0) },
+			"a call more":             func(_ *uint64, _ *[]byte, imports *Imports, _ *error) { imports.KVAdd("n", 1, 1) },
+			"a name that is declared": func(_ *uint64, _ *[]byte, imports *Imports, _ *error) { imports.Metric("other", 0) },
+			"a line more":             func(_ *uint64, _ *[]byte, imports *Imports, _ *error) { imports.Log(0, nil) },
+			"a trap":                  func(_ *uint64, _ *[]byte, _ *Imports, err *error) { *err = errors.New("trapped") },
+			"another line than":       func(_ *uint64, _ *[]byte, imports *Imports, _ *error) { imports.Log(4, []byte("other")) },
 		} {
-			right := what == "nothing" && !c.Fails || what == "a trap" && c.Fails
+			right := (what == "nothing" || what == "a name that is declared") && !c.Fails || what == "a trap" && c.Fails
 			if err := c.Check(t.Context(), wrong{c, change}); (err == nil) != right {
 				t.Errorf("%s: %s: %v", c.Name, what, err)
 			}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
@@ -243,93 +242,4 @@ func TestConfigurationsAreRefusedAlike(t *testing.T) {
 			}
 		}
 	}
-}
-
-// This host makes of a request the frame that the echo guest of any language
-// reads whole, and takes its answer.
-func TestThisHost(t *testing.T) {
-	logs := &lines{}
-	now := time.Unix(1767225600, 0) // moves by hand, so that the bound on lines a second is never met
-	plugins := loader(t, "testdata/echo")([]byte(`{"a":1}`), plugin.Options{
-		Logger: slog.New(logs), Headers: []string{"X-Team"}, Now: func() time.Time { return now }})
-	c := call("POST", "/api/gitops/\xff")
-	c.Identity.Roles, c.Identity.Groups, c.Identity.Email = []string{"viewer", "editor"}, []string{"café"}, "ada@example.com"
-	c.Identity.SessionID = "ses_mfrggzdfmztwq"
-	c.Identity.Claims = map[string]any{"team": "ops"}
-	c.Request.Header = http.Header{"X-Echo": {"=2", "s404", "rnot here", "hX-Team:ops", "?10x-a", "?40team", "?20none", "l2done"}, "X-A": {"one"}}
-	want := []string{
-		"DEBUG method", "INFO POST", "DEBUG scheme", "INFO https", "DEBUG host", "INFO console.example",
-		"DEBUG path", "INFO /api/gitops/\uFFFD", "DEBUG raw_path", "INFO /raw", "DEBUG query", "INFO dry=1",
-		"DEBUG client", "INFO 203.0.113.7", "DEBUG time", "INFO 1767225600", "DEBUG route", "INFO /**", "DEBUG realm", "INFO main",
-		"DEBUG user_id", "INFO " + c.Identity.UserID, "DEBUG issuer", "INFO https://idp.example", "DEBUG subject", "INFO ada",
-		"DEBUG role", "INFO viewer", "DEBUG role", "INFO editor", "DEBUG group", "INFO café", "DEBUG email", "INFO ada@example.com",
-		"DEBUG session_id", "INFO ses_mfrggzdfmztwq", "DEBUG credential", "INFO header/jwt", "DEBUG expires", "INFO 1767229200",
-		"DEBUG ?10x-a", "INFO one", "DEBUG ?40team", "INFO ops", "DEBUG ?20none", "WARN ", "WARN done",
-	}
-	header := c.Request.Header["X-Echo"]
-	opinion := host.Opinion{Effect: host.Deny, Kind: host.NotFound, Reason: "not here", Headers: []host.Header{{Name: "X-Team", Value: "ops"}}}
-	for i, p := range plugins {
-		if got := logs.take(); i == 0 && !slices.Equal(got, slices.Repeat([]string{"DEBUG config", `INFO {"a":1}`}, len(plugins))) {
-			t.Errorf("configure said %q", got)
-		}
-		c.Request.Header["X-Echo"] = header
-		if got, err := p.Authorize(t.Context(), c); err != nil || !reflect.DeepEqual(got, opinion) {
-			t.Errorf("%s: %+v, %v, want %+v", p.Name(), got, err, opinion)
-		}
-		if got := logs.take(); !slices.Equal(got, want) {
-			t.Errorf("%s: said\n%q, want\n%q", p.Name(), got, want)
-		}
-
-		now = now.Add(time.Minute)
-		c.Request.Header["X-Echo"] = []string{"!"}
-		if _, err := p.Authorize(t.Context(), c); err == nil {
-			t.Errorf("%s: a call that fails was answered", p.Name())
-		}
-		want, said := map[string]string{"Go": "panic: as told", "Rust": "panic at testdata/echo.rs:", "AssemblyScript": "as told at testdata/echo.ts:", "C": "as told"}, strings.Join(logs.take(), "|")
-		if !strings.Contains(said, want[p.Name()]) {
-			t.Errorf("%s: said %s, want %s", p.Name(), said, want[p.Name()])
-		}
-
-		now = now.Add(time.Minute)
-		try := call("GET", "/")
-		try.Identity, try.Request.Header = nil, http.Header{"X-Echo": {"c1", "rthe cookie"}}
-		try.Found = []host.Credential{{Source: host.FromHeader, Name: "Authorization", Kind: host.JWT}, {Source: host.FromCookie, Name: "kc_auth", Kind: host.JWT}}
-		try.Candidates = []host.Candidate{
-			{Source: host.FromHeader, Name: "Authorization", Kind: host.JWT, Verdict: host.Expired},
-			{Source: host.FromCookie, Name: "kc_auth", Kind: host.JWT, UserID: c.Identity.UserID},
-		}
-		got, err := p.Choose(t.Context(), try)
-		if want := (host.Choice{Effect: host.Allow, Candidate: 1, Reason: "the cookie"}); err != nil || got != want {
-			t.Errorf("%s: %+v, %v, want %+v", p.Name(), got, err, want)
-		}
-		said = strings.Join(logs.take(), "|")
-		if want := "DEBUG candidate|DEBUG source|INFO 1|DEBUG kind|INFO 1|DEBUG verdict|INFO 4|DEBUG name|INFO Authorization|" +
-			"DEBUG candidate|DEBUG source|INFO 2|DEBUG kind|INFO 1|DEBUG name|INFO kc_auth|DEBUG user_id|INFO " + c.Identity.UserID; !strings.HasSuffix(said, want) {
-			t.Errorf("%s: said\n%s, want at the end\n%s", p.Name(), said, want)
-		}
-	}
-}
-
-// lines keeps what guests say.
-type lines struct {
-	slog.Handler
-	said []string
-}
-
-func (*lines) Enabled(context.Context, slog.Level) bool { return true }
-
-func (l *lines) Handle(_ context.Context, r slog.Record) error {
-	r.Attrs(func(a slog.Attr) bool {
-		if a.Key == "text" {
-			l.said = append(l.said, r.Level.String()+" "+a.Value.String())
-		}
-		return true
-	})
-	return nil
-}
-
-func (l *lines) take() []string {
-	said := l.said
-	l.said = nil
-	return said
 }

@@ -23,19 +23,27 @@
 //! lifetime says. A value that the arena of 32 KiB has no room for takes more
 //! memory once, which is used again. A panic ends the call and the instance:
 //! the host logs where it was and answers 503.
+//!
+//! Using [`kv`], [`session`] or a fetch is a wish that the plugin's entry must
+//! grant; what a plugin does not use it does not import.
 #![allow(dead_code)]
 
 use core::cell::{Cell, UnsafeCell};
 use core::marker::PhantomData;
+use core::ops::Deref;
+use core::ptr::null;
 
 const HEAD: usize = 8; // u16 hook, u16 count, u32 length
 const ENTRY: usize = 12; // u16 field, u16 flags, u32 offset, u32 length
 const LAZY: u16 = 1;
 const PAGE: usize = 65536;
+const ARENA_SIZE: usize = 32 << 10;
 const MAX_ANSWER: usize = 16384;
 const MAX_REASON: usize = 1024;
+const MAX_VALUE: usize = 4096; // of a key or an attribute
 
-/// How many headers one [`Decision`] holds.
+/// How many headers one answer holds, or one request to fetch, and how many
+/// attributes.
 pub const MAX_HEADERS: usize = 8;
 
 #[link(wasm_import_module = "authhost")]
@@ -44,6 +52,20 @@ extern "C" {
     fn host_get(kind: u32, name: *const u8, name_length: usize, index: u32, at: *mut u8, capacity: usize) -> i32;
     #[link_name = "log"]
     fn host_log(level: u32, at: *const u8, length: usize);
+    #[link_name = "metric"]
+    fn host_metric(name: *const u8, name_length: usize, delta: i64);
+    #[link_name = "session_get"]
+    fn host_session_get(name: *const u8, name_length: usize, at: *mut u8, capacity: usize) -> i32;
+    #[link_name = "session_set"]
+    fn host_session_set(name: *const u8, name_length: usize, old: *const u8, old_length: i32, new: *const u8, new_length: i32) -> i32;
+    #[link_name = "kv_get"]
+    fn host_kv_get(key: *const u8, key_length: usize, at: *mut u8, capacity: usize) -> i32;
+    #[link_name = "kv_set"]
+    fn host_kv_set(key: *const u8, key_length: usize, old: *const u8, old_length: i32, new: *const u8, new_length: i32, ttl: u64) -> i32;
+    #[link_name = "kv_add"]
+    fn host_kv_add(key: *const u8, key_length: usize, delta: i64, ttl: u64, sum: *mut i64) -> i32;
+    #[link_name = "fetch"]
+    fn host_fetch();
 }
 
 // The host runs one call at a time in an instance, which has one thread: that
@@ -53,7 +75,7 @@ unsafe impl<T> Sync for Shared<T> {}
 
 static BUFFER: Shared<[u8; MAX_ANSWER]> = Shared(UnsafeCell::new([0; MAX_ANSWER])); // shared with the host
 static OUT: Shared<[u8; MAX_ANSWER]> = Shared(UnsafeCell::new([0; MAX_ANSWER])); // where an answer is laid out
-static ARENA: Shared<[u8; 32 << 10]> = Shared(UnsafeCell::new([0; 32 << 10])); // what get read
+static ARENA: Shared<[u8; ARENA_SIZE]> = Shared(UnsafeCell::new([0; ARENA_SIZE])); // what was read
 static MORE: Shared<Room> = Shared(UnsafeCell::new(Room { at: 0, size: 0, used: 0 })); // beyond the arena
 static HINTS: Shared<[u16; 256]> = Shared(UnsafeCell::new([0; 256])); // where in the table each field was last
 
@@ -84,14 +106,14 @@ pub fn log(level: Level, line: &[u8]) {
 // Formatting the message would link what is larger than most plugins.
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo) -> ! {
-    let mut line = Line { text: [0; 256], length: 0 };
+    let mut line = Line::new();
     line.add(b"panic at ");
     if let Some(at) = info.location() {
         line.add(at.file().as_bytes());
         line.add(b":");
-        line.number(at.line());
+        line.number(at.line().into());
     }
-    log(Level::Error, &line.text[..line.length]);
+    log(Level::Error, line.whole());
     core::arch::wasm32::unreachable()
 }
 
@@ -101,6 +123,10 @@ struct Line {
 }
 
 impl Line {
+    fn new() -> Self {
+        Line { text: [0; 256], length: 0 }
+    }
+
     fn add(&mut self, text: &[u8]) {
         for (to, from) in self.text.iter_mut().skip(self.length).zip(text) {
             *to = *from;
@@ -108,11 +134,15 @@ impl Line {
         }
     }
 
-    fn number(&mut self, n: u32) {
+    fn number(&mut self, n: u64) {
         if n >= 10 {
             self.number(n / 10);
         }
         self.add(&[b'0' + (n % 10) as u8]);
+    }
+
+    fn whole(&self) -> &[u8] {
+        &self.text[..self.length]
     }
 }
 
@@ -130,7 +160,7 @@ impl Room {
     /// with it.
     fn take(&mut self, n: usize) -> usize {
         if n > self.size - self.used {
-            let pages = ((self.used + n).max(2 * self.size) - 1) / PAGE + 1;
+            let pages = (self.used.saturating_add(n).max(2 * self.size) - 1) / PAGE + 1;
             let end = core::arch::wasm32::memory_grow(0, pages);
             assert!(end != usize::MAX, "out of memory");
             *self = Room { at: end * PAGE, size: pages * PAGE, used: 0 };
@@ -140,12 +170,14 @@ impl Room {
     }
 }
 
-/// One call of a hook: its frame, and what was read beside it.
-struct Call<'a> {
+/// One call of a hook, which a [`Request`] and an [`Event`](logout::Event) are
+/// of: its frame, and the texts that live until it ends.
+pub struct Call<'a> {
     frame: &'a [u8],
     table: usize,
     used: Cell<usize>,
     fetched: [Cell<(u16, &'a [u8])>; 4], // lazy fields: a plugin may ask for the roles again and again
+    here: PhantomData<*const ()>,        // not to be sent elsewhere
 }
 
 impl<'a> Call<'a> {
@@ -157,11 +189,35 @@ impl<'a> Call<'a> {
         let table = HEAD + u16_at(frame, 2) as usize * ENTRY;
         assert!(table <= frame.len(), "malformed frame");
         assert!(u16_at(frame, 0) == hook, "a frame of another hook");
-        Call { frame, table, used: Cell::new(0), fetched: Default::default() }
+        Call { frame, table, used: Cell::new(0), fetched: Default::default(), here: PhantomData }
+    }
+
+    /// Puts texts together, which takes room of the arena:
+    /// `r.join(&[b"seen/", r.user_id()])`.
+    pub fn join(&self, texts: &[&[u8]]) -> &'a [u8] {
+        let length = texts.iter().fold(0, |n: usize, text| n.saturating_add(text.len()));
+        let whole = unsafe { core::slice::from_raw_parts_mut(self.room(length) as *mut u8, length) };
+        let mut n = 0;
+        for text in texts {
+            whole[n..][..text.len()].copy_from_slice(text);
+            n += text.len();
+        }
+        whole
+    }
+
+    /// A number in its decimal digits.
+    pub fn decimal(&self, n: u64) -> &'a [u8] {
+        let mut line = Line::new();
+        line.number(n);
+        self.join(&[line.whole()])
     }
 
     /// A field's bytes, lazy or not; empty if absent.
     fn field(&self, id: u16) -> &'a [u8] {
+        self.find(id).unwrap_or(b"")
+    }
+
+    fn find(&self, id: u16) -> Option<&'a [u8]> {
         let hint = unsafe { &mut (*HINTS.0.get())[id as usize & 255] };
         let mut at = *hint as usize;
         if at < HEAD || at >= self.table || u16_at(self.frame, at) != id {
@@ -170,16 +226,16 @@ impl<'a> Call<'a> {
                 at += ENTRY;
             }
             if at == self.table {
-                return b"";
+                return None;
             }
             *hint = at as u16;
         }
         if u16_at(self.frame, at + 2) & LAZY != 0 {
-            return self.lazy(id);
+            return Some(self.lazy(id));
         }
         let (start, length) = (u32_at(self.frame, at + 4), u32_at(self.frame, at + 8));
         assert!(start >= self.table && start <= self.frame.len() && length <= self.frame.len() - start, "malformed frame");
-        &self.frame[start..start + length]
+        Some(&self.frame[start..start + length])
     }
 
     fn lazy(&self, id: u16) -> &'a [u8] {
@@ -196,30 +252,49 @@ impl<'a> Call<'a> {
     }
 
     fn number(&self, id: u16) -> u64 {
-        match *self.field(id) {
-            [] => 0,
-            [a, b, c, d, e, f, g, h] => u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+        match self.find(id) {
+            None => 0,
+            Some(&[a, b, c, d, e, f, g, h]) => u64::from_le_bytes([a, b, c, d, e, f, g, h]),
             _ => panic!("malformed frame"),
         }
     }
 
-    /// Each value has a part of the arena of its own until the call ends.
     fn get(&self, kind: u32, name: &[u8], index: u32) -> Option<&'a [u8]> {
-        let mut at = ARENA.0.get() as usize + self.used.get();
-        let room = (32 << 10) - self.used.get();
-        let read = |at: usize, room| unsafe { host_get(kind, name.as_ptr(), name.len(), index, at as *mut u8, room) };
-        let n = read(at, room);
+        self.read(|at, room| unsafe { host_get(kind, name.as_ptr(), name.len(), index, at, room) })
+    }
+
+    /// Each value has a part of the arena of its own until the call ends. That
+    /// of a key may be another at the second look.
+    fn read(&self, host: impl Fn(*mut u8, usize) -> i32) -> Option<&'a [u8]> {
+        let mut at = self.free();
+        let mut room = ARENA_SIZE - self.used.get();
+        let mut n = host(at as *mut u8, room);
+        if n > room as i32 {
+            room = MAX_VALUE.max(n as usize);
+            at = unsafe { (*MORE.0.get()).take(room) };
+            n = host(at as *mut u8, room);
+            assert!(n <= room as i32, "the host gives another length than it said");
+        } else if n > 0 {
+            self.used.set(self.used.get() + n as usize);
+        }
         if n < 0 {
             return None;
         }
-        let length = n as usize;
-        if length > room {
-            at = unsafe { (*MORE.0.get()).take(length) };
-            assert!(read(at, length) == n, "the host gives another length than it said");
-        } else {
-            self.used.set(self.used.get() + length);
+        Some(unsafe { core::slice::from_raw_parts(at as *const u8, n as usize) })
+    }
+
+    /// The arena from where it is free.
+    fn free(&self) -> usize {
+        ARENA.0.get() as usize + self.used.get()
+    }
+
+    /// Takes room for a text.
+    fn room(&self, length: usize) -> usize {
+        if length > ARENA_SIZE - self.used.get() {
+            return unsafe { (*MORE.0.get()).take(length) };
         }
-        Some(unsafe { core::slice::from_raw_parts(at as *const u8, length) })
+        self.used.set(self.used.get() + length);
+        self.free() - length
     }
 }
 
@@ -277,16 +352,24 @@ impl<'a> Iterator for List<'a> {
 // ---- The request ----------------------------------------------------------------
 
 /// The request that a hook is asked about, as the gateway will forward it.
-/// `on_credential` has candidates and no identity, `on_authorize` the reverse;
+/// `on_credential` has candidates and no identity, `on_authorize` the reverse,
+/// `on_login` an identity and the deadlines of the session that is to be made;
 /// what a request has not is empty.
 pub struct Request<'a> {
     call: Call<'a>,
-    here: PhantomData<*const ()>, // not to be sent elsewhere
+}
+
+impl<'a> Deref for Request<'a> {
+    type Target = Call<'a>;
+
+    fn deref(&self) -> &Call<'a> {
+        &self.call
+    }
 }
 
 impl<'a> Request<'a> {
     fn begin(hook: u16, length: u32) -> Self {
-        Request { call: Call::begin(hook, length), here: PhantomData }
+        Request { call: Call::begin(hook, length) }
     }
 
     /// The method, an upper-case token.
@@ -426,6 +509,33 @@ impl<'a> Request<'a> {
     pub fn candidates(&self) -> impl Iterator<Item = Candidate<'a>> {
         List(self.call.field(32)).map(Candidate::parse)
     }
+
+    /// The first moment at which the session that is to be made ends unless it
+    /// is used, in Unix milliseconds.
+    pub fn idle(&self) -> u64 {
+        self.call.number(40)
+    }
+
+    /// The moment at which that session ends in any case, in Unix milliseconds.
+    pub fn absolute(&self) -> u64 {
+        self.call.number(41)
+    }
+
+    /// What came of the request that the handler wanted to have fetched when it
+    /// was asked before: an answer, or in one word of [`fetch`] why there is
+    /// none. `None` when it is asked for the first time.
+    pub fn fetched(&self) -> Option<Result<fetch::Response<'a>, &'a [u8]>> {
+        self.call.find(66)?;
+        Some(match self.call.number(66) as u32 {
+            0 => Err(self.call.field(69)),
+            status => Ok(fetch::Response { status, body: self.call.field(67) }),
+        })
+    }
+
+    /// The state that the handler had kept with that request.
+    pub fn state(&self) -> &'a [u8] {
+        self.call.field(68)
+    }
 }
 
 // ---- Candidates ----------------------------------------------------------------
@@ -488,19 +598,43 @@ impl<'a> Candidate<'a> {
 
 // ---- Answers ----------------------------------------------------------------
 
+const FETCH: u32 = 3; // the code of an answer
+
+/// Names with values.
+#[derive(Clone, Copy)]
+struct Pairs<'a> {
+    count: usize,
+    list: [(&'a [u8], &'a [u8]); MAX_HEADERS],
+}
+
+impl<'a> Pairs<'a> {
+    fn new() -> Self {
+        Pairs { count: 0, list: [(b"", b""); MAX_HEADERS] }
+    }
+
+    fn add(&mut self, name: &'a [u8], value: &'a [u8]) {
+        self.list[self.count] = (name, value);
+        self.count += 1;
+    }
+
+    fn all(&self) -> &[(&'a [u8], &'a [u8])] {
+        &self.list[..self.count]
+    }
+}
+
 /// The answer of `on_authorize`, a plain value.
 #[derive(Clone, Copy)]
 pub struct Decision<'a> {
     code: u32,
     status: u32,
     reason: &'a [u8],
-    count: usize,
-    headers: [(&'a [u8], &'a [u8]); MAX_HEADERS],
+    headers: Pairs<'a>,
+    fetch: fetch::Wish<'a>,
 }
 
 impl<'a> Decision<'a> {
     fn new(code: u32, reason: &'a [u8]) -> Self {
-        Decision { code, status: 0, reason, count: 0, headers: [(b"", b""); MAX_HEADERS] }
+        Decision { code, status: 0, reason, headers: Pairs::new(), fetch: fetch::Wish::none() }
     }
 
     /// Leaves the decision to the plugins that follow and to the route.
@@ -518,6 +652,12 @@ impl<'a> Decision<'a> {
     /// line, more is cut, and what is not text is replaced.
     pub fn deny(reason: &'a [u8]) -> Self {
         Self::new(2, reason)
+    }
+
+    /// Has something fetched and the handler asked again, which finds it by
+    /// [`Request::fetched`]. It has neither status nor headers.
+    pub fn fetch(request: fetch::Request<'a>) -> Self {
+        Decision { fetch: fetch::Wish::of(request), ..Self::new(FETCH, b"") }
     }
 
     /// Makes a deny answer 401, 403, 404 or 429. Panics with any other status,
@@ -540,20 +680,16 @@ impl<'a> Decision<'a> {
     /// may also set `Retry-After` and `WWW-Authenticate`. Panics beyond
     /// [`MAX_HEADERS`].
     pub fn header(mut self, name: &'a [u8], value: &'a [u8]) -> Self {
-        self.headers[self.count] = (name, value);
-        self.count += 1;
+        self.headers.add(name, value);
         self
     }
 
     fn encode(&self) -> u64 {
         let mut a = Answer::new();
-        if self.status != 0 {
-            a.number(1, self.status);
-        }
+        a.status(self.status);
         a.reason(self.reason);
-        for (name, value) in &self.headers[..self.count] {
-            a.header(name, value);
-        }
+        a.pairs(3, &self.headers);
+        self.fetch.encode(&mut a);
         a.finish(self.code)
     }
 }
@@ -564,23 +700,34 @@ pub struct Choice<'a> {
     code: u32,
     candidate: u32,
     reason: &'a [u8],
+    fetch: fetch::Wish<'a>,
 }
 
 impl<'a> Choice<'a> {
+    fn new(code: u32) -> Self {
+        Choice { code, candidate: 0, reason: b"", fetch: fetch::Wish::none() }
+    }
+
     /// Leaves the choice to the plugins that follow. If all abstain, no other
     /// credential is tried and the request is answered 401.
     pub fn abstain() -> Self {
-        Choice { code: 0, candidate: 0, reason: b"" }
+        Self::new(0)
     }
 
     /// Has the host try that candidate next, which must be untried.
     pub fn attempt(candidate: usize) -> Self {
-        Choice { code: 1, candidate: candidate as u32, reason: b"" }
+        Choice { candidate: candidate as u32, ..Self::new(1) }
     }
 
     /// Refuses the request with 401, whatever other plugins would say.
     pub fn stop() -> Self {
-        Choice { code: 2, candidate: 0, reason: b"" }
+        Self::new(2)
+    }
+
+    /// Has something fetched and the handler asked again, which finds it by
+    /// [`Request::fetched`].
+    pub fn fetch(request: fetch::Request<'a>) -> Self {
+        Choice { fetch: fetch::Wish::of(request), ..Self::new(FETCH) }
     }
 
     /// Sets a reason for the log.
@@ -595,6 +742,7 @@ impl<'a> Choice<'a> {
         if self.code == 1 {
             a.number(4, self.candidate);
         }
+        self.fetch.encode(&mut a);
         a.finish(self.code)
     }
 }
@@ -627,12 +775,52 @@ impl Answer {
         self.text(&n.to_le_bytes());
     }
 
-    fn header(&mut self, name: &[u8], value: &[u8]) {
-        assert!(name.len() <= 0xffff, "a header with a name longer than 65535 bytes");
-        self.head(3, 2 + name.len() + value.len());
-        self.text(&(name.len() as u16).to_le_bytes());
-        self.text(name);
-        self.text(value);
+    fn status(&mut self, status: u32) {
+        if status != 0 {
+            self.number(1, status);
+        }
+    }
+
+    fn moment(&mut self, field: u32, ms: Option<u64>) {
+        if let Some(ms) = ms {
+            self.head(field, 8);
+            self.text(&ms.to_le_bytes());
+        }
+    }
+
+    fn pairs(&mut self, field: u32, pairs: &Pairs) {
+        for (name, value) in pairs.all() {
+            self.head(field, 2 + name.len() + value.len());
+            self.short(name);
+            self.text(value);
+        }
+    }
+
+    fn short(&mut self, text: &[u8]) {
+        assert!(text.len() <= 0xffff, "a name, a value or a URL is longer than 65535 bytes");
+        self.text(&(text.len() as u16).to_le_bytes());
+        self.text(text);
+    }
+
+    /// Lays a request out, as it is: the host judges it.
+    fn request(&mut self, field: u32, r: &fetch::Request) {
+        self.head(field, 0);
+        let start = self.n;
+        self.short(r.method);
+        self.short(r.url);
+        self.text(&(r.headers.count as u16).to_le_bytes());
+        for (name, value) in r.headers.all() {
+            self.short(name);
+            self.short(value);
+        }
+        self.text(r.body);
+        self.measure(start);
+    }
+
+    /// Sets the length of the value that begins at `start`.
+    fn measure(&mut self, start: usize) {
+        let length = ((self.n - start) as u32).to_le_bytes();
+        self.out[start - 4..start].copy_from_slice(&length);
     }
 
     /// Cuts a reason to what the host takes. A blank stands for a line end and
@@ -656,8 +844,7 @@ impl Answer {
             self.text(shown);
             rest = &rest[length..];
         }
-        let length = ((self.n - start) as u32).to_le_bytes();
-        self.out[start - 4..start].copy_from_slice(&length);
+        self.measure(start);
     }
 
     fn finish(self, code: u32) -> u64 {
@@ -696,6 +883,595 @@ fn first(text: &[u8]) -> (usize, &[u8]) {
     }
 }
 
+// ---- Asking other servers ------------------------------------------------------
+
+/// What handlers that need an answer from elsewhere say and are told: a handler
+/// returns what it wants to have fetched, and is asked again with what came of
+/// it.
+///
+/// ```ignore
+/// fn decide<'a>(r: &Request<'a>) -> Decision<'a> {
+///     match r.fetched() {
+///         None => Decision::fetch(fetch::get(r.join(&[b"https://policy.example/users/", r.user_id()]))),
+///         Some(Ok(fetch::Response { status: 200, .. })) => Decision::allow(),
+///         Some(Ok(fetch::Response { status: 404, .. })) => Decision::deny(b"the policy server does not know you"),
+///         _ => panic!("the policy server is away"), // 503: it cannot be decided
+///     }
+/// }
+/// ```
+///
+/// The plugin's entry must grant it: `{http: {hosts: [policy.example]}}`. The
+/// handler that is asked again may be that of another instance, and knows what
+/// is in [`Request::state`](super::Request::state) and nothing else. There are
+/// at most 3 fetches for one request, of 5 seconds in all.
+pub mod fetch {
+    use super::{Answer, Pairs};
+
+    /// The host is not granted, or such a request may not be sent.
+    pub const REFUSED: &[u8] = b"refused";
+    /// No such name, no connection, no trusted certificate, or no HTTP.
+    pub const UNREACHABLE: &[u8] = b"unreachable";
+    /// It took too long.
+    pub const TIMEOUT: &[u8] = b"timeout";
+    /// A body beyond 64 KiB.
+    pub const TOO_LARGE: &[u8] = b"too_large";
+
+    /// What is to be fetched, a plain value. A URL begins with `https://`, or
+    /// `http://` where the grant says private, and names a host that is granted.
+    /// One that may not be sent comes back as [`REFUSED`]; one that is too long,
+    /// or no request at all, fails the call.
+    #[derive(Clone, Copy)]
+    pub struct Request<'a> {
+        pub(super) method: &'a [u8],
+        pub(super) url: &'a [u8],
+        pub(super) body: &'a [u8],
+        pub(super) state: &'a [u8],
+        pub(super) headers: Pairs<'a>,
+    }
+
+    impl<'a> Request<'a> {
+        /// The method is GET, HEAD, POST, PUT, PATCH or DELETE.
+        pub fn new(method: &'a [u8], url: &'a [u8]) -> Self {
+            Request { method, url, body: b"", state: b"", headers: Pairs::new() }
+        }
+
+        /// Adds a header. Panics beyond [`MAX_HEADERS`](super::MAX_HEADERS).
+        pub fn header(mut self, name: &'a [u8], value: &'a [u8]) -> Self {
+            self.headers.add(name, value);
+            self
+        }
+
+        /// Sets the body.
+        pub fn body(mut self, body: &'a [u8]) -> Self {
+            self.body = body;
+            self
+        }
+
+        /// Sets what the handler wants to know again, up to 4096 bytes.
+        pub fn keep(mut self, state: &'a [u8]) -> Self {
+            self.state = state;
+            self
+        }
+    }
+
+    /// A request for a URL.
+    pub fn get<'a>(url: &'a [u8]) -> Request<'a> {
+        Request::new(b"GET", url)
+    }
+
+    /// A request that sends a body of that type.
+    pub fn post<'a>(url: &'a [u8], content_type: &'a [u8], body: &'a [u8]) -> Request<'a> {
+        Request::new(b"POST", url).header(b"Content-Type", content_type).body(body)
+    }
+
+    /// The answer to a request. Redirects are not followed.
+    #[derive(Clone, Copy)]
+    pub struct Response<'a> {
+        pub status: u32,
+        pub body: &'a [u8],
+    }
+
+    /// What an answer wants fetched, if anything, and what lays that out, so that
+    /// a plugin that fetches nothing has no code for it.
+    #[derive(Clone, Copy)]
+    pub(super) struct Wish<'a>(Option<(Request<'a>, fn(&Request, &mut Answer))>);
+
+    impl<'a> Wish<'a> {
+        pub(super) fn none() -> Self {
+            Wish(None)
+        }
+
+        pub(super) fn of(request: Request<'a>) -> Self {
+            fn lay_out(r: &Request, a: &mut Answer) {
+                a.request(9, r);
+                if !r.state.is_empty() {
+                    a.head(10, r.state.len());
+                    a.text(r.state);
+                }
+            }
+            declare();
+            Wish(Some((request, lay_out)))
+        }
+
+        // In place nothing is left of it where it is always none.
+        #[inline(always)]
+        pub(super) fn encode(&self, a: &mut Answer) {
+            if let Some((request, lay_out)) = &self.0 {
+                lay_out(request, a);
+            }
+        }
+    }
+
+    /// Does nothing. A plugin in which it can be reached imports `fetch`, which
+    /// declares that something is fetched.
+    pub(super) fn declare() {
+        unsafe { super::host_fetch() }
+    }
+}
+
+// ---- Login and logout ------------------------------------------------------------
+
+/// The answer of `on_login`: a client has shown a valid JWT and wants a session;
+/// may it have one, and on which terms?
+///
+/// ```ignore
+/// fn admit<'a>(r: &Request<'a>) -> login::Decision<'a> {
+///     if !r.client().starts_with(b"10.") {
+///         return login::Decision::refuse(b"log in from the office");
+///     }
+///     login::Decision::go_on().absolute(r.absolute().min(r.time() * 1000 + 3_600_000)) // an hour
+/// }
+/// on_login!(admit);
+/// ```
+pub mod login {
+    use super::{fetch, Answer, Pairs, FETCH};
+
+    /// A handler's answer, a plain value.
+    #[derive(Clone, Copy)]
+    pub struct Decision<'a> {
+        code: u32,
+        status: u32,
+        reason: &'a [u8],
+        headers: Pairs<'a>,
+        idle: Option<u64>,
+        absolute: Option<u64>,
+        attributes: Pairs<'a>,
+        fetch: fetch::Wish<'a>,
+    }
+
+    impl<'a> Decision<'a> {
+        fn new(code: u32, reason: &'a [u8]) -> Self {
+            let (headers, attributes) = (Pairs::new(), Pairs::new());
+            Decision { code, status: 0, reason, headers, idle: None, absolute: None, attributes, fetch: fetch::Wish::none() }
+        }
+
+        /// Agrees to the session, unless a plugin that follows refuses it.
+        pub fn go_on() -> Self {
+            Self::new(0, b"")
+        }
+
+        /// Refuses the session with 403 and ends the chain. The reason is shown
+        /// to the client: at most 1024 bytes in one line, more is cut, and what
+        /// is not text is replaced.
+        pub fn refuse(reason: &'a [u8]) -> Self {
+            Self::new(2, reason)
+        }
+
+        /// Has something fetched and the handler asked again, which finds it by
+        /// [`Request::fetched`](super::Request::fetched).
+        pub fn fetch(request: fetch::Request<'a>) -> Self {
+            Decision { fetch: fetch::Wish::of(request), ..Self::new(FETCH, b"") }
+        }
+
+        /// Makes a refusal answer 401, 403 or 429. Panics with any other status,
+        /// and unless the decision is a refusal.
+        pub fn status(mut self, status: u32) -> Self {
+            assert!(self.code == 2, "only a refusal has a status");
+            assert!(matches!(status, 401 | 403 | 429), "the status of a refusal is 401, 403 or 429");
+            self.status = status;
+            self
+        }
+
+        /// Sets a header of a refusal's answer: `Retry-After`,
+        /// `WWW-Authenticate`, or one that the plugin's configuration names.
+        /// Panics beyond [`MAX_HEADERS`](super::MAX_HEADERS), and unless the decision is a refusal.
+        pub fn header(mut self, name: &'a [u8], value: &'a [u8]) -> Self {
+            assert!(self.code == 2, "only a refusal has headers");
+            self.headers.add(name, value);
+            self
+        }
+
+        /// Sets the reason; unless the decision is a refusal, only the log has it.
+        pub fn reason(mut self, text: &'a [u8]) -> Self {
+            self.reason = text;
+            self
+        }
+
+        /// Brings the session's first idle deadline forward, to Unix
+        /// milliseconds, and lets it never lie unused for longer than until
+        /// then. One that is later than [`Request::idle`](super::Request::idle),
+        /// or past, fails the call.
+        pub fn idle(mut self, ms: u64) -> Self {
+            self.goes_on();
+            self.idle = Some(ms);
+            self
+        }
+
+        /// Brings the moment forward at which the session ends in any case,
+        /// likewise.
+        pub fn absolute(mut self, ms: u64) -> Self {
+            self.goes_on();
+            self.absolute = Some(ms);
+            self
+        }
+
+        /// Has the session remember a value under a name of 1 to 256 bytes, set
+        /// once by one plugin. A session holds 64 attributes of 4096 bytes in
+        /// all; more fails the call. Panics beyond [`MAX_HEADERS`](super::MAX_HEADERS), which is
+        /// what one plugin may set.
+        pub fn attribute(mut self, name: &'a [u8], value: &'a [u8]) -> Self {
+            self.goes_on();
+            self.attributes.add(name, value);
+            self
+        }
+
+        fn goes_on(&self) {
+            assert!(self.code == 0, "only a session that is agreed to has terms");
+        }
+
+        pub(super) fn encode(&self) -> u64 {
+            let mut a = Answer::new();
+            a.status(self.status);
+            a.reason(self.reason);
+            a.pairs(3, &self.headers);
+            a.moment(5, self.idle);
+            a.moment(6, self.absolute);
+            a.pairs(7, &self.attributes);
+            self.fetch.encode(&mut a);
+            a.finish(self.code)
+        }
+    }
+}
+
+/// What `on_logout` is told, and its answer: access has ended, and whoever must
+/// know is to be told.
+///
+/// ```ignore
+/// fn tell<'a>(e: &Event<'a>) -> logout::Answer<'a> {
+///     logout::Answer::nothing().send(fetch::post(b"https://hooks.example/ended", b"text/plain", e.user_id()))
+/// }
+/// on_logout!(tell);
+/// ```
+///
+/// The end cannot be undone, and whoever logged out does not wait for the
+/// handler. It is asked again when it fails, and sometimes when it did not; the
+/// event's id tells. What it has sent is delivered until it is answered with 200
+/// to 299, for a week, with the header `Idempotency-Key`. The plugin's entry
+/// must grant it: `{http: {hosts: [hooks.example]}}`.
+pub mod logout {
+    use super::{fetch, Call, Deref, List};
+
+    /// What ended: one session, or several at once for the same reason.
+    pub const SESSION: &[u8] = b"session";
+    /// What ended: one JWT.
+    pub const TOKEN: &[u8] = b"token";
+    /// What ended: all sessions and JWTs that there were.
+    pub const USER: &[u8] = b"user";
+
+    /// How many requests one [`Answer`] holds: as many as the host takes.
+    pub const MAX_CALLS: usize = 8;
+
+    /// One end of a user's access.
+    pub struct Event<'a> {
+        call: Call<'a>,
+    }
+
+    impl<'a> Deref for Event<'a> {
+        type Target = Call<'a>;
+
+        fn deref(&self) -> &Call<'a> {
+            &self.call
+        }
+    }
+
+    impl<'a> Event<'a> {
+        pub(super) fn begin(length: u32) -> Self {
+            Event { call: Call::begin(5, length) }
+        }
+
+        /// The event's id, `evt_…`: no other end has it.
+        pub fn id(&self) -> &'a [u8] {
+            self.call.field(48)
+        }
+
+        /// The realm's name.
+        pub fn realm(&self) -> &'a [u8] {
+            self.call.field(10)
+        }
+
+        /// The id of the user, `usr_…`.
+        pub fn user_id(&self) -> &'a [u8] {
+            self.call.field(11)
+        }
+
+        /// Who vouches for the user, empty if that is not known.
+        pub fn issuer(&self) -> &'a [u8] {
+            self.call.field(12)
+        }
+
+        /// The issuer's name for the user, empty if that is not known.
+        pub fn subject(&self) -> &'a [u8] {
+            self.call.field(13)
+        }
+
+        /// What ended: [`SESSION`], [`TOKEN`] or [`USER`].
+        pub fn what(&self) -> &'a [u8] {
+            self.call.field(53)
+        }
+
+        /// One of `logout`, `session_ended`, `logout_everywhere`,
+        /// `deactivated`, `idle`, `absolute`, `token_ended` and `displaced`.
+        pub fn why(&self) -> &'a [u8] {
+            self.call.field(49)
+        }
+
+        /// Who ended it: `self`, `realm_admin`, `operator`, or `host` by a rule.
+        pub fn by_rank(&self) -> &'a [u8] {
+            self.call.field(50)
+        }
+
+        /// The user id or the operator's name of who it was; empty for the host.
+        pub fn by_id(&self) -> &'a [u8] {
+            self.call.field(51)
+        }
+
+        /// When it ended, in Unix milliseconds.
+        pub fn at(&self) -> u64 {
+            self.call.number(52)
+        }
+
+        /// The session's public id, `ses_…`, if one session ended.
+        pub fn session_id(&self) -> &'a [u8] {
+            self.call.field(17)
+        }
+
+        /// The public ids of the sessions that ended, as far as they are known.
+        pub fn sessions(&self) -> List<'a> {
+            List(self.call.field(54))
+        }
+    }
+
+    /// What a handler wants sent, a plain value.
+    #[derive(Clone, Copy)]
+    pub struct Answer<'a> {
+        reason: &'a [u8],
+        calls: [Option<fetch::Request<'a>>; MAX_CALLS],
+        count: usize,
+    }
+
+    impl<'a> Answer<'a> {
+        /// Has nothing sent.
+        pub fn nothing() -> Self {
+            Answer { reason: b"", calls: [None; MAX_CALLS], count: 0 }
+        }
+
+        /// Has a request sent besides. What came of it nobody is told, and its
+        /// state counts for nothing. Panics beyond [`MAX_CALLS`].
+        pub fn send(mut self, request: fetch::Request<'a>) -> Self {
+            fetch::declare();
+            self.calls[self.count] = Some(request);
+            self.count += 1;
+            self
+        }
+
+        /// Sets a reason, for the log.
+        pub fn reason(mut self, text: &'a [u8]) -> Self {
+            self.reason = text;
+            self
+        }
+
+        pub(super) fn encode(&self) -> u64 {
+            let mut a = super::Answer::new();
+            a.reason(self.reason);
+            for r in self.calls.iter().flatten() {
+                a.request(8, r);
+            }
+            a.finish(0)
+        }
+    }
+}
+
+// ---- What the host keeps ------------------------------------------------------------
+
+/// What a key or an attribute has, or is to have. It is the length that says to
+/// the host whether there is a value.
+struct Value(*const u8, i32);
+
+const NONE: Value = Value(null(), -1);
+const ANY: Value = Value(null(), -2); // whatever it is
+
+impl Value {
+    fn some(text: &[u8]) -> Self {
+        Value(text.as_ptr(), text.len() as i32)
+    }
+}
+
+/// Keys of the plugin's own in the cache that all replicas share. The plugin's
+/// entry grants it by the capability `{kv: {keys: 1000}}`.
+///
+/// ```ignore
+/// let sum = kv::add(r.join(&[b"seen/", r.user_id()]), 1, kv::HOUR);
+/// ```
+///
+/// A key has 1 to 256 bytes, a value up to 4096; what is past that fails the
+/// call, as does a cache that does not answer: the request is answered 503. A
+/// call takes a round trip or several, so few of them fit into one request.
+/// They work in the hooks, not in `configure`. How long a key lives, `ttl`, is
+/// in milliseconds, from 1 to 31 days.
+pub mod kv {
+    use super::{host_kv_add, host_kv_get, host_kv_set, Call, Value, ANY, NONE};
+
+    pub const MILLISECOND: u64 = 1;
+    pub const SECOND: u64 = 1000 * MILLISECOND;
+    pub const MINUTE: u64 = 60 * SECOND;
+    pub const HOUR: u64 = 60 * MINUTE;
+    pub const DAY: u64 = 24 * HOUR;
+
+    /// Why nothing has changed. (It has no `Debug`, so that no `unwrap` brings
+    /// along what is larger than most plugins.)
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    pub enum Error {
+        /// The value was another. Of [`add`]: no number, or one to which this
+        /// cannot be added.
+        Other,
+        /// As many keys live as are granted.
+        Full,
+    }
+
+    /// The value of a key. It lives as long as the texts of `call`, which is the
+    /// handler's request or event.
+    pub fn get<'a>(call: &Call<'a>, key: &[u8]) -> Option<&'a [u8]> {
+        call.read(|at, room| unsafe { host_kv_get(key.as_ptr(), key.len(), at, room) })
+    }
+
+    /// Makes `value` the value of a key, whatever it was. Fails with
+    /// [`Error::Full`].
+    pub fn put(key: &[u8], value: &[u8], ttl: u64) -> Result<(), Error> {
+        set(key, ANY, Value::some(value), ttl)
+    }
+
+    /// Makes a key that is absent.
+    pub fn create(key: &[u8], value: &[u8], ttl: u64) -> Result<(), Error> {
+        set(key, NONE, Value::some(value), ttl)
+    }
+
+    /// Makes `next` the value of a key, and `ttl` count from now, if its value is
+    /// `old`. Fails with [`Error::Other`].
+    pub fn swap(key: &[u8], old: &[u8], next: &[u8], ttl: u64) -> Result<(), Error> {
+        set(key, Value::some(old), Value::some(next), ttl)
+    }
+
+    /// Removes a key, present or not.
+    pub fn delete(key: &[u8]) {
+        let _ = set(key, ANY, NONE, 0); // there is nothing that it could be refused for
+    }
+
+    /// Removes a key if its value is `old`. Fails with [`Error::Other`].
+    pub fn delete_if(key: &[u8], old: &[u8]) -> Result<(), Error> {
+        set(key, Value::some(old), NONE, 0)
+    }
+
+    /// Adds `delta` to a number, kept as its decimal digits, and returns the
+    /// sum, in one step with nobody in between. A key that is absent is made
+    /// with `ttl`; one that is there keeps its deadline.
+    pub fn add(key: &[u8], delta: i64, ttl: u64) -> Result<i64, Error> {
+        let mut sum = 0;
+        result(unsafe { host_kv_add(key.as_ptr(), key.len(), delta, ttl, &mut sum) })?;
+        Ok(sum)
+    }
+
+    fn set(key: &[u8], old: Value, new: Value, ttl: u64) -> Result<(), Error> {
+        result(unsafe { host_kv_set(key.as_ptr(), key.len(), old.0, old.1, new.0, new.1, ttl) })
+    }
+
+    fn result(status: i32) -> Result<(), Error> {
+        match status {
+            1 => Ok(()),
+            -3 => Err(Error::Full),
+            _ => Err(Error::Other),
+        }
+    }
+}
+
+/// What the session remembers in which the request came. The plugin's entry
+/// grants it by the capability `session`. Attributes are shared by all plugins
+/// that have it.
+///
+/// A request with a JWT alone, and an anonymous one, is in no session: nothing
+/// is there, and nothing can be set. A session has at most 64 attributes of
+/// 4 KiB in all; what is past that fails the call, as does a cache that does not
+/// answer: the request is answered 503.
+pub mod session {
+    use super::{host_session_get, host_session_set, Call, Value, NONE};
+
+    /// Why nothing has changed; as [`kv::Error`](super::kv::Error).
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    pub enum Error {
+        /// The value was another.
+        Other,
+        /// There is no live session.
+        Ended,
+    }
+
+    /// An attribute. It lives as long as the texts of `call`, which is the
+    /// handler's request.
+    pub fn get<'a>(call: &Call<'a>, name: &[u8]) -> Option<&'a [u8]> {
+        call.read(|at, room| unsafe { host_session_get(name.as_ptr(), name.len(), at, room) })
+    }
+
+    /// Makes an attribute that is absent.
+    pub fn create(name: &[u8], value: &[u8]) -> Result<(), Error> {
+        set(name, NONE, Value::some(value))
+    }
+
+    /// Makes `next` the value of an attribute if its value is `old`.
+    pub fn swap(name: &[u8], old: &[u8], next: &[u8]) -> Result<(), Error> {
+        set(name, Value::some(old), Value::some(next))
+    }
+
+    /// Removes an attribute if its value is `old`.
+    pub fn delete(name: &[u8], old: &[u8]) -> Result<(), Error> {
+        set(name, Value::some(old), NONE)
+    }
+
+    fn set(name: &[u8], old: Value, new: Value) -> Result<(), Error> {
+        match unsafe { host_session_set(name.as_ptr(), name.len(), old.0, old.1, new.0, new.1) } {
+            1 => Ok(()),
+            -1 => Err(Error::Ended),
+            _ => Err(Error::Other),
+        }
+    }
+}
+
+/// Counters. What a plugin counts is in the host's `/metrics` as
+/// `authhost_plugin_metric_total`, with the plugin's name and the counter's.
+///
+/// ```ignore
+/// counters!(REFUSED = b"refused", ADMITTED = b"admitted");
+///
+/// REFUSED.inc();
+/// ```
+pub mod metric {
+    /// One number that only grows.
+    #[derive(Clone, Copy)]
+    pub struct Counter<'a>(&'a [u8]);
+
+    impl<'a> Counter<'a> {
+        /// A counter by its name: 1 to 64 of a-z, 0-9 and _. It is to be
+        /// declared.
+        pub const fn new(name: &'a [u8]) -> Self {
+            Counter(name)
+        }
+
+        /// Declares the counter, at most 32 of a plugin, in the handler of
+        /// `configure`; what [`counters!`] has made is declared. In the middle
+        /// of a request it fails the call.
+        pub fn declare(&self) {
+            self.add(0);
+        }
+
+        /// Adds one.
+        pub fn inc(&self) {
+            self.add(1);
+        }
+
+        /// Adds `n`, at most `i64::MAX`.
+        pub fn add(&self, n: u64) {
+            unsafe { super::host_metric(self.0.as_ptr(), self.0.len(), n as i64) }
+        }
+    }
+}
+
 // ---- Hooks ----------------------------------------------------------------
 
 /// For [`on_authorize!`].
@@ -706,6 +1482,16 @@ pub fn serve_authorize(length: u32, handler: impl for<'a> FnOnce(&Request<'a>) -
 /// For [`on_credential!`].
 pub fn serve_credential(length: u32, handler: impl for<'a> FnOnce(&Request<'a>) -> Choice<'a>) -> u64 {
     handler(&Request::begin(2, length)).encode()
+}
+
+/// For [`on_login!`].
+pub fn serve_login(length: u32, handler: impl for<'a> FnOnce(&Request<'a>) -> login::Decision<'a>) -> u64 {
+    handler(&Request::begin(4, length)).encode()
+}
+
+/// For [`on_logout!`].
+pub fn serve_logout(length: u32, handler: impl for<'a> FnOnce(&logout::Event<'a>) -> logout::Answer<'a>) -> u64 {
+    handler(&logout::Event::begin(length)).encode()
 }
 
 /// For [`configure!`].
@@ -736,6 +1522,44 @@ macro_rules! on_credential {
         #[no_mangle]
         pub extern "C" fn on_credential(length: u32) -> u64 {
             $crate::authhost::serve_credential(length, $handler)
+        }
+    };
+}
+
+/// Declares the hook that says whether a session may be made, and its handler:
+/// `fn<'a>(&Request<'a>) -> login::Decision<'a>`.
+#[allow(unused_macros)]
+macro_rules! on_login {
+    ($handler:expr) => {
+        #[no_mangle]
+        pub extern "C" fn on_login(length: u32) -> u64 {
+            $crate::authhost::serve_login(length, $handler)
+        }
+    };
+}
+
+/// Declares the hook that is told that access has ended, and its handler:
+/// `fn<'a>(&Event<'a>) -> logout::Answer<'a>`.
+#[allow(unused_macros)]
+macro_rules! on_logout {
+    ($handler:expr) => {
+        #[no_mangle]
+        pub extern "C" fn on_logout(length: u32) -> u64 {
+            $crate::authhost::serve_logout(length, $handler)
+        }
+    };
+}
+
+/// Declares counters, once in a plugin, each a static
+/// [`Counter`](metric::Counter): `counters!(REFUSED = b"refused");`.
+#[allow(unused_macros)]
+macro_rules! counters {
+    ($($counter:ident = $name:expr),+ $(,)?) => {
+        $(static $counter: $crate::authhost::metric::Counter = $crate::authhost::metric::Counter::new($name);)+
+
+        #[no_mangle]
+        pub extern "C" fn _initialize() {
+            $($counter.declare();)+
         }
     };
 }

@@ -11,7 +11,13 @@ import (
 	"github.com/authhost/authhost/sdk/authorize"
 	"github.com/authhost/authhost/sdk/configure"
 	"github.com/authhost/authhost/sdk/credential"
+	"github.com/authhost/authhost/sdk/fetch"
+	"github.com/authhost/authhost/sdk/login"
+	"github.com/authhost/authhost/sdk/logout"
+	"github.com/authhost/authhost/sdk/metric"
 )
+
+var echoed = metric.New("echo")
 
 func named(name, value string) {
 	if value != "" {
@@ -30,8 +36,8 @@ func number(name string, n uint64) {
 	}
 }
 
-func decimal(text string) int {
-	n, err := strconv.Atoi(text)
+func decimal(text string) int64 {
+	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
 		panic(err)
 	}
@@ -51,37 +57,32 @@ func request(r *sdk.Request) {
 	named("realm", r.Realm())
 }
 
-// common carries out what both hooks know.
-func common(r *sdk.Request, claim func(string) (string, bool), order string) {
-	switch order[0] {
-	case '!':
-		panic("as told")
-	case 'l':
-		say := [...]func(string){sdk.Debug, sdk.Info, sdk.Warn, sdk.Error}[order[1]-'0']
-		say(order[2:])
-	case '?':
-		name, index := order[3:], int(order[2]-'0')
-		var value string
-		var ok bool
-		switch order[1] {
-		case '1':
-			value, ok = r.HeaderAt(name, index)
-		case '2':
-			value, ok = r.CookieAt(name, index)
-		case '3':
-			value, ok = r.QueryParamAt(name, index)
-		case '4':
-			value, ok = claim(name)
-		}
-		sdk.Debug(order)
-		if ok {
-			sdk.Info(value)
-		} else {
-			sdk.Warn("")
-		}
-	default:
-		panic("unknown order")
+func identity(i *sdk.Identity) {
+	named("user_id", i.UserID())
+	named("issuer", i.Issuer())
+	named("subject", i.Subject())
+	for role := range i.Roles {
+		item("role", role)
 	}
+	for group := range i.Groups {
+		item("group", group)
+	}
+	named("email", i.Email())
+	named("session_id", i.SessionID())
+	named("credential", i.Credential())
+	number("expires", uint64(i.Expires()))
+}
+
+func fetched(r *sdk.Request) {
+	got, ok := r.Fetched()
+	if !ok {
+		return
+	}
+	sdk.Debug("fetched")
+	number("fetch_status", uint64(got.Status))
+	named("fetch_body", got.Body)
+	named("fetch_blob", got.State)
+	named("fetch_error", string(got.Error))
 }
 
 func init() {
@@ -94,6 +95,8 @@ func init() {
 	})
 	credential.Handle(choose)
 	authorize.Handle(decide)
+	login.Handle(admit)
+	logout.Handle(tell)
 }
 
 func decide(r *authorize.Request) authorize.Decision {
@@ -101,20 +104,10 @@ func decide(r *authorize.Request) authorize.Decision {
 	if r.Anonymous() {
 		sdk.Debug("anonymous")
 	}
-	named("user_id", r.UserID())
-	named("issuer", r.Issuer())
-	named("subject", r.Subject())
-	for role := range r.Roles {
-		item("role", role)
-	}
-	for group := range r.Groups {
-		item("group", group)
-	}
-	named("email", r.Email())
-	named("session_id", r.SessionID())
-	named("credential", r.Credential())
-	number("expires", uint64(r.Expires()))
+	identity(&r.Identity)
+	fetched(&r.Request)
 
+	var asked fetch.Request
 	d := authorize.Abstain()
 	for i := 0; ; i++ {
 		order, ok := r.HeaderAt("X-Echo", i)
@@ -125,14 +118,19 @@ func decide(r *authorize.Request) authorize.Decision {
 		case '=':
 			d = map[string]authorize.Decision{"0": authorize.Abstain(), "1": authorize.Allow(), "2": authorize.Deny("")}[rest]
 		case 's':
-			d = d.Status(decimal(rest))
+			d = d.Status(int(decimal(rest)))
 		case 'r':
 			d = d.Reason(rest)
 		case 'h':
 			name, value, _ := strings.Cut(rest, ":")
 			d = d.Header(name, value)
+		case 'f', '+':
+			compose(&asked, order)
+			d = authorize.Fetch(asked)
+		case '?':
+			get(&r.Request, r.Claim, order)
 		default:
-			common(&r.Request, r.Claim, order)
+			common(order)
 		}
 	}
 }
@@ -147,7 +145,10 @@ func choose(r *credential.Request) credential.Choice {
 		named("name", c.Name)
 		named("user_id", c.UserID)
 	}
+	fetched(&r.Request)
+
 	noClaim := func(string) (string, bool) { return "", false }
+	var asked fetch.Request
 	choice := credential.Abstain()
 	for i := 0; ; i++ {
 		order, ok := r.HeaderAt("X-Echo", i)
@@ -158,11 +159,16 @@ func choose(r *credential.Request) credential.Choice {
 		case '=':
 			choice = map[string]credential.Choice{"0": credential.Abstain(), "2": credential.Stop()}[rest]
 		case 'c':
-			choice = credential.Try(candidate(r, decimal(rest)))
+			choice = credential.Try(candidate(r, int(decimal(rest))))
 		case 'r':
 			choice = choice.Reason(rest)
+		case 'f', '+':
+			compose(&asked, order)
+			choice = credential.Fetch(asked)
+		case '?':
+			get(&r.Request, noClaim, order)
 		default:
-			common(&r.Request, noClaim, order)
+			common(order)
 		}
 	}
 }
@@ -174,6 +180,82 @@ func candidate(r *credential.Request, index int) credential.Candidate {
 		}
 	}
 	panic("no such candidate")
+}
+
+func admit(r *login.Request) login.Decision {
+	request(&r.Request)
+	identity(&r.Identity)
+	number("idle", uint64(r.Idle()))
+	number("absolute", uint64(r.Absolute()))
+	fetched(&r.Request)
+
+	var asked fetch.Request
+	d := login.GoOn()
+	for i := 0; ; i++ {
+		order, ok := r.HeaderAt("X-Echo", i)
+		if !ok {
+			return d
+		}
+		rest := order[1:]
+		name, value, _ := strings.Cut(rest, ":")
+		switch order[0] {
+		case '=':
+			d = map[string]login.Decision{"0": login.GoOn(), "2": login.Refuse("")}[rest]
+		case 's':
+			d = d.Status(int(decimal(rest)))
+		case 'r':
+			d = d.Reason(rest)
+		case 'h':
+			d = d.Header(name, value)
+		case 'i':
+			d = d.Idle(decimal(rest))
+		case 'd':
+			d = d.Absolute(decimal(rest))
+		case 't':
+			d = d.Attribute(name, value)
+		case 'f', '+':
+			compose(&asked, order)
+			d = login.Fetch(asked)
+		case '?':
+			get(&r.Request, r.Claim, order)
+		default:
+			common(order)
+		}
+	}
+}
+
+func tell(e *logout.Event) logout.Answer {
+	named("realm", e.Realm())
+	named("user_id", e.UserID())
+	named("issuer", e.Issuer())
+	named("subject", e.Subject())
+	named("session_id", e.SessionID())
+	named("event_id", e.ID())
+	named("why", e.Why())
+	named("by_rank", e.ByRank())
+	named("by_id", e.ByID())
+	number("ended", uint64(e.At()))
+	named("what", e.What())
+	for id := range e.Sessions {
+		item("session", id)
+	}
+
+	reason, calls := "", []fetch.Request{}
+	for order := range e.Sessions {
+		switch {
+		case strings.HasPrefix(order, "ses_"):
+		case order[0] == 'r':
+			reason = order[1:]
+		case order[0] == 'f':
+			calls = append(calls, fetch.Request{})
+			compose(&calls[len(calls)-1], order)
+		case order[0] == '+':
+			compose(&calls[len(calls)-1], order)
+		default:
+			common(order)
+		}
+	}
+	return logout.Send(calls...).Reason(reason)
 }
 
 func main() {}
