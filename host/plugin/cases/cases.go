@@ -65,10 +65,17 @@ type Case struct {
 	replies    []reply
 }
 
-// Input says in one line what the plugin is asked: who wants what.
+// Input says in one line what the plugin is asked: who wants what, or whose
+// access has ended.
 func (c *Case) Input() string {
+	if e := c.call.Ended; e != nil {
+		return fmt.Sprintf("%s: %s of %s has ended, why: %s", c.Hook, e.What, e.UserID, e.Why)
+	}
 	r := c.call.Request
-	text := fmt.Sprintf("%s: %s %s://%s%s, route %s, ", c.Hook, r.Method, r.Scheme, r.Authority, r.RawPath, c.call.Route)
+	text := fmt.Sprintf("%s: %s %s://%s%s, ", c.Hook, r.Method, r.Scheme, r.Authority, r.RawPath)
+	if c.call.Route != "" {
+		text += fmt.Sprintf("route %s, ", c.call.Route)
+	}
 	if who := c.call.Identity; who != nil {
 		return text + fmt.Sprintf("by %s (%s), roles [%s]", who.Subject, who.UserID, strings.Join(who.Roles, ", "))
 	}

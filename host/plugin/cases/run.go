@@ -59,11 +59,15 @@ func (c *Case) Run(ctx context.Context, subject Subject, world *World) Result {
 // with the answer, for measuring. An error is that there was none.
 func (c *Case) Asker(subject Subject) func(context.Context) error {
 	p, call := subject.Host(), c.call
-	if c.Hook == onCredential && p.Chooser != nil {
-		return func(ctx context.Context) error { _, err := p.Chooser.Choose(ctx, &call); return err }
-	}
-	if c.Hook == onAuthorize && p.Authorizer != nil {
+	switch {
+	case c.Hook == onAuthorize && p.Authorizer != nil:
 		return func(ctx context.Context) error { _, err := p.Authorizer.Authorize(ctx, &call); return err }
+	case c.Hook == onCredential && p.Chooser != nil:
+		return func(ctx context.Context) error { _, err := p.Chooser.Choose(ctx, &call); return err }
+	case c.Hook == onLogin && p.Admitter != nil:
+		return func(ctx context.Context) error { _, err := p.Admitter.Admit(ctx, &call); return err }
+	case c.Hook == onLogout && p.Notifier != nil:
+		return func(ctx context.Context) error { _, err := p.Notifier.Notify(ctx, &call); return err }
 	}
 	return func(context.Context) error { return c.without(subject) }
 }
