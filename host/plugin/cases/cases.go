@@ -17,6 +17,10 @@ import (
 // time of its own.
 func Now() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }
 
+// Time is what a host gives the cases of a version, all together and with the
+// loads that they need, before it refuses the version.
+const Time = 20 * time.Second
+
 // Rand returns what a subject draws random bytes from: always the same ones.
 // Each subject needs one of its own.
 func Rand() io.Reader { return rand.NewChaCha8([32]byte{}) }
