@@ -151,6 +151,10 @@ func buildPlugin(ctx context.Context, f authorFlags, args []string, stdout io.Wr
 	return err
 }
 
+// testTime bounds a run of cases, so that a pipeline does not hang. A host waits
+// much less long, see cases.Time, but then this machine may be a busy one.
+const testTime = 5 * time.Minute
+
 func testPlugin(ctx context.Context, f authorFlags, args []string, stdout io.Writer) error {
 	of := f.ofModule()
 	coverage := f.Bool("coverage", false, "show which rules of the configuration no case met")
@@ -159,6 +163,8 @@ func testPlugin(ctx context.Context, f authorFlags, args []string, stdout io.Wri
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, testTime, fmt.Errorf("the cases took longer than %s", testTime))
+	defer cancel()
 	r, err := m.Test(ctx)
 	if err != nil {
 		return err

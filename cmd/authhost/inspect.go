@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -31,7 +32,7 @@ func showInspection(stdout io.Writer, in *author.Inspection) error {
 		"signature\t"+signed,
 		"hooks\t"+strings.Join(in.Hooks, " "),
 		"imports\t"+dash(importsText(in.Imports)),
-		"capabilities\t"+dash(strings.Join(in.Grants, " ")),
+		"capabilities\t"+cmp.Or(strings.Join(in.Grants, ", "), "none")+"; credentials cannot be seen in a module",
 		"memory\t"+fmt.Sprintf("%.2f MiB once configured", float64(in.Memory)/(1<<20)),
 		"load, ms\t"+strings.Join(steps, ", "),
 	); err != nil || len(in.Cases) == 0 {

@@ -89,6 +89,8 @@ func files() map[string][]byte {
 	good := plugin(yes, ok).Encode()
 	stranger := plugin(yes, ok)
 	stranger.Imports = []Import{{Module: "env", Name: "system"}}
+	fetch := plugin(yes, ok)
+	fetch.Imports = []Import{{Module: abi.ImportModule, Name: abi.ImportFetch}}
 	return map[string][]byte{
 		"secret":         []byte(secret),
 		"allow.wasm":     good,
@@ -100,6 +102,7 @@ func files() map[string][]byte {
 		"empty.wasm":     nil,
 		"bare.wasm":      Module{MinPages: 1}.Encode(),
 		"import.wasm":    stranger.Encode(),
+		"fetch.wasm":     fetch.Encode(),
 	}
 }
 

@@ -197,13 +197,21 @@ func (p *Plugin) Hooks() []string {
 }
 
 // Import is a function of the host that a module wants.
-type Import struct{ Module, Name string }
+type Import struct {
+	Module, Name string
+	Grant        string // the capability that it needs; empty: none
+}
 
 // Imports returns what the module imports, in its order.
 func (p *Plugin) Imports() (list []Import) {
 	for _, def := range p.compiled.ImportedFunctions() {
-		if module, name, _ := def.Import(); module != meterModule {
-			list = append(list, Import{module, name})
+		module, name, _ := def.Import()
+		switch module {
+		case meterModule:
+		case abi.ImportModule:
+			list = append(list, Import{module, name, string(functions[name].grant)})
+		default:
+			list = append(list, Import{Module: module, Name: name})
 		}
 	}
 	return list

@@ -2,7 +2,6 @@ package author_test
 
 import (
 	"bytes"
-	"encoding/xml"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -147,65 +146,6 @@ func TestReportWithoutAnswer(t *testing.T) {
 	if got := shown(t, test(t, open(t, refusing, three, ""))); strings.Count(got, "      the plugin does not load: plugin gate: configure: configure: unreachable\n") != 3 {
 		t.Error(got)
 	}
-}
-
-// What CI systems read of a report, by a parser that is not the writer's.
-func TestJUnit(t *testing.T) {
-	var b bytes.Buffer
-	if err := test(t, open(t, editorsOnly(), three, "")).WriteJUnit(&b); err != nil {
-		t.Fatal(err)
-	}
-	type element struct {
-		XMLName  xml.Name
-		Attrs    []xml.Attr `xml:",any,attr"`
-		Text     string     `xml:",chardata"`
-		Children []element  `xml:",any"`
-	}
-	var root element
-	if err := xml.Unmarshal(b.Bytes(), &root); err != nil {
-		t.Fatalf("%v\n%s", err, &b)
-	}
-	has := func(e element, name string, attrs ...string) {
-		t.Helper()
-		all := map[string]string{}
-		for _, a := range e.Attrs {
-			all[a.Name.Local] = a.Value
-		}
-		for i := 0; i < len(attrs); i += 2 {
-			if got, ok := all[attrs[i]]; !ok || attrs[i+1] != "*" && got != attrs[i+1] {
-				t.Errorf("%s: %s is %q, want %q", name, attrs[i], got, attrs[i+1])
-			}
-		}
-		if e.XMLName.Local != name {
-			t.Errorf("%s is %s", name, e.XMLName.Local)
-		}
-	}
-	has(root, "testsuites", "tests", "3", "failures", "2", "errors", "0", "time", "*")
-	if len(root.Children) != 1 || len(root.Children[0].Children) != 3 {
-		t.Fatalf("%s", &b)
-	}
-	suite := root.Children[0]
-	has(suite, "testsuite", "name", "gate", "tests", "3", "failures", "2", "errors", "0", "skipped", "0", "time", "*", "timestamp", "*")
-	has(suite.Children[0], "testcase", "name", "right", "classname", "gate", "time", "*", "file", "*", "line", "2")
-	if n := len(suite.Children[0].Children); n != 0 {
-		t.Errorf("%d children of a case that passed", n)
-	}
-	wrong := suite.Children[1]
-	has(wrong, "testcase", "name", "wrong \uFFFD[31m<&>", "classname", "gate")
-	has(wrong.Children[0], "failure", "type", "difference", "message", "decision: want allow, got deny")
-	if text := wrong.Children[0].Text; !strings.Contains(text, `want "rules[1] needs admin"`) || strings.Contains(text, "hush") {
-		t.Error(text)
-	}
-	b.Reset()
-	if err := test(t, open(t, hook(Op(Unreachable), ""), three, "")).WriteJUnit(&b); err != nil {
-		t.Fatal(err)
-	}
-	root = element{}
-	if err := xml.Unmarshal(b.Bytes(), &root); err != nil {
-		t.Fatal(err)
-	}
-	has(root, "testsuites", "tests", "3", "failures", "0", "errors", "3")
-	has(root.Children[0].Children[0].Children[0], "error", "type", "no answer", "message", "no answer: on_authorize: unreachable")
 }
 
 func TestCoverage(t *testing.T) {

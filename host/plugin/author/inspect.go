@@ -23,7 +23,7 @@ type Inspection struct {
 	SHA256    string     `json:"sha256"`
 	Hooks     []string   `json:"hooks"`
 	Imports   []Import   `json:"imports"`
-	Grants    []string   `json:"grants"` // capabilities that it needs for its imports
+	Grants    []string   `json:"grants"` // capabilities that it does not load without; credentials is never one
 	Memory    int64      `json:"memory"` // bytes, of one instance once it is configured
 	Steps     []Step     `json:"steps"`  // of the load
 	Cases     []CaseFuel `json:"cases"`
@@ -61,12 +61,6 @@ type Signature struct {
 // MostFuel is the fuel that a call has by default.
 const MostFuel = int64(plugin.DefaultTime) * plugin.UnitsPerNanosecond
 
-// grants says which capability an import needs; what is not here needs none.
-var grants = map[string]string{
-	"session_get": "session", "session_set": "session",
-	"kv_get": "kv", "kv_set": "kv", "kv_add": "kv",
-}
-
 // Inspect loads the module, under the configuration of its first case where
 // none was given, and tells what it is like.
 func (m *Module) Inspect(ctx context.Context) (*Inspection, error) {
@@ -85,13 +79,9 @@ func (m *Module) Inspect(ctx context.Context) (*Inspection, error) {
 	in.Steps = steps.end()
 	in.Hooks, in.Memory = s.Hooks(), s.Health().Memory
 	for _, i := range s.Imports() {
-		grant := ""
-		if i.Module == "authhost" {
-			grant = grants[i.Name]
-		}
-		in.Imports = append(in.Imports, Import{i.Module, i.Name, grant})
-		if grant != "" && !slices.Contains(in.Grants, grant) {
-			in.Grants = append(in.Grants, grant)
+		in.Imports = append(in.Imports, Import(i))
+		if i.Grant != "" && !slices.Contains(in.Grants, i.Grant) {
+			in.Grants = append(in.Grants, i.Grant)
 		}
 	}
 	if err := s.Close(ctx); err != nil {

@@ -82,6 +82,9 @@ func (c *Case) junit(plugin string) junitCase {
 	f := &junitFailure{Text: text.String()}
 	if first.Text != "" {
 		f.Message, f.Type = first.Text, "no answer"
+		if c.NotAsked {
+			f.Type = "not asked"
+		}
 		j.Error = f
 		return j
 	}

@@ -16,7 +16,9 @@ type Report struct {
 	Began    time.Time
 	Took     time.Duration
 	Cases    []Case
-	Failed   int // of Cases
+	Failed   int   // of Cases
+	NotAsked int   // of Failed, on one engine or on both
+	Stopped  error // why they were not asked
 	Coverage []Coverage
 }
 
@@ -26,6 +28,7 @@ type Case struct {
 	Line       int    // of the file, where it begins
 	Input      string // what the plugin was asked
 	Took       time.Duration
+	NotAsked   bool      // on one engine or on both, and nothing else is wrong
 	Problems   []Problem // none: it passed
 	Stack      []string  // the guest's functions where it ended, the innermost first
 	Said       []string  // what the guest wrote meanwhile, of a case that failed
@@ -39,8 +42,9 @@ type Problem struct {
 	Engines          bool // Want is the compiler's answer, Got the interpreter's
 }
 
-// Test runs the module's cases on both engines. An error means that there is
-// nothing to run.
+// Test runs the module's cases on both engines. Once the context has ended the
+// others are not asked and have failed; each call that was begun is bounded by
+// its fuel. An error means that there is nothing to run.
 func (m *Module) Test(ctx context.Context) (*Report, error) {
 	set, err := m.cases()
 	if err != nil {
@@ -75,21 +79,28 @@ func (m *Module) Test(ctx context.Context) (*Report, error) {
 		if len(c.Problems) > 0 {
 			r.Failed++
 		}
+		if c.NotAsked {
+			r.NotAsked++
+			r.Stopped = context.Cause(ctx)
+		}
 		r.Cases = append(r.Cases, c)
 	}
 	r.Took = time.Since(r.Began)
 	r.Coverage = coverage(m.config, set, reports)
-	return r, ctx.Err()
+	return r, nil
 }
 
 // outcome is what there is to say of a case.
 func outcome(r *cases.Report) Case {
-	c := Case{Name: r.Case.Name, Line: r.Case.Line, Input: r.Case.Input()}
+	c, unasked := Case{Name: r.Case.Name, Line: r.Case.Line, Input: r.Case.Input()}, 0
 	for _, err := range []error{r.Err, r.Second} {
 		if err == nil {
 			continue
 		}
 		c.Problems = append(c.Problems, Problem{Text: cases.FirstLine(err)})
+		if _, ok := errors.AsType[cases.NotAsked](err); ok {
+			unasked++
+		}
 		if crash, ok := errors.AsType[*plugin.Crash](err); ok && c.Stack == nil {
 			c.Stack = crash.Stack
 		}
@@ -103,11 +114,15 @@ func outcome(r *cases.Report) Case {
 	for _, d := range r.Apart {
 		c.Problems = append(c.Problems, Problem{Field: d.Field, Want: d.Want, Got: d.Got, Engines: true})
 	}
+	c.NotAsked = unasked > 0 && unasked == len(c.Problems)
 	return c
 }
 
 // Err is nil if all cases passed.
 func (r *Report) Err() error {
+	if r.Stopped != nil {
+		return fmt.Errorf("%s: %w: %d of %d cases were not asked", r.Plugin, r.Stopped, r.NotAsked, len(r.Cases))
+	}
 	if r.Failed > 0 {
 		return fmt.Errorf("%s: %d of %d cases failed", r.Plugin, r.Failed, len(r.Cases))
 	}

@@ -5,8 +5,11 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/authhost/authhost/host/plugin/cases"
 )
 
 // WriteText shows what a person wants to know: each failed case with what
@@ -16,15 +19,29 @@ func (r *Report) WriteText(w io.Writer) error {
 	for i := range r.Cases {
 		r.Cases[i].text(&b)
 	}
-	passed := len(r.Cases) - r.Failed
-	fmt.Fprintf(&b, "%s: %d cases, %d passed, %d failed, on both engines (%.1f s)\n", r.Plugin, len(r.Cases), passed, r.Failed, r.Took.Seconds())
+	passed, rest := len(r.Cases)-r.Failed, ""
+	if r.NotAsked > 0 {
+		rest = fmt.Sprintf(", %d not asked", r.NotAsked)
+	}
+	fmt.Fprintf(&b, "%s: %d cases, %d passed, %d failed%s, on both engines (%.1f s)\n", r.Plugin, len(r.Cases), passed, r.Failed-r.NotAsked, rest, r.Took.Seconds())
+	if asked := r.asked(); asked > cases.Time {
+		fmt.Fprintf(&b, "%s: the answers took %.1f s; a host refuses a version whose cases take more than %s, load included\n", r.Plugin, asked.Seconds(), cases.Time)
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
+// asked is how long the guest had the word, on both engines.
+func (r *Report) asked() (sum time.Duration) {
+	for i := range r.Cases {
+		sum += r.Cases[i].Took
+	}
+	return sum
+}
+
 // text shows a case that failed.
 func (c *Case) text(b *strings.Builder) {
-	if len(c.Problems) == 0 {
+	if len(c.Problems) == 0 || c.NotAsked {
 		return
 	}
 	fmt.Fprintf(b, "FAIL  %s  (%s:%d)\n      %s\n", printable(c.Name), printable(filepath.Base(c.File)), c.Line, printable(c.Input))

@@ -17,6 +17,10 @@ import (
 // time of its own.
 func Now() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }
 
+// Time is what a host gives the cases of a version, all together and with the
+// loads that they need, before it refuses the version.
+const Time = 20 * time.Second
+
 // Rand returns what a subject draws random bytes from: always the same ones.
 // Each subject needs one of its own.
 func Rand() io.Reader { return rand.NewChaCha8([32]byte{}) }
@@ -65,10 +69,17 @@ type Case struct {
 	replies    []reply
 }
 
-// Input says in one line what the plugin is asked: who wants what.
+// Input says in one line what the plugin is asked: who wants what, or whose
+// access has ended.
 func (c *Case) Input() string {
+	if e := c.call.Ended; e != nil {
+		return fmt.Sprintf("%s: %s of %s has ended, why: %s", c.Hook, e.What, e.UserID, e.Why)
+	}
 	r := c.call.Request
-	text := fmt.Sprintf("%s: %s %s://%s%s, route %s, ", c.Hook, r.Method, r.Scheme, r.Authority, r.RawPath, c.call.Route)
+	text := fmt.Sprintf("%s: %s %s://%s%s, ", c.Hook, r.Method, r.Scheme, r.Authority, r.RawPath)
+	if c.call.Route != "" {
+		text += fmt.Sprintf("route %s, ", c.call.Route)
+	}
 	if who := c.call.Identity; who != nil {
 		return text + fmt.Sprintf("by %s (%s), roles [%s]", who.Subject, who.UserID, strings.Join(who.Roles, ", "))
 	}

@@ -3,6 +3,7 @@ package cases
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -95,7 +96,10 @@ func (r *Report) problems(told map[error]bool) (texts []string) {
 func (g *Group) check(ctx context.Context, load Loader) []Report {
 	reports := make([]Report, len(g.Cases))
 	all := func(where func(*Report) *error, why string, err error) []Report {
-		err = &step{why, err}
+		if end := ctx.Err(); end != nil && errors.Is(err, end) {
+			err = NotAsked{context.Cause(ctx)}
+		}
+		err = during(why, err)
 		for i := range reports {
 			if at := where(&reports[i]); *at == nil {
 				*at = err
@@ -109,20 +113,24 @@ func (g *Group) check(ctx context.Context, load Loader) []Report {
 		reports[i].Case = c
 	}
 	var world World
-	compiled, err := load(ctx, g.Config, false, &world)
+	begin := func(interpreted bool) (Subject, error) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		return load(ctx, g.Config, interpreted, &world)
+	}
+	compiled, err := begin(false)
 	if err != nil {
 		return all(first, "the plugin does not load", err)
 	}
 	for i, c := range g.Cases {
 		reports[i].Result = c.Run(ctx, compiled, &world)
-		if err := reports[i].Err; err != nil {
-			reports[i].Err = &step{"no answer", err}
-		}
+		reports[i].Err = during("no answer", reports[i].Err)
 	}
-	if err := compiled.Close(ctx); err != nil {
+	if err := compiled.Close(context.WithoutCancel(ctx)); err != nil {
 		return all(first, "the plugin does not close", err)
 	}
-	interpreted, err := load(ctx, g.Config, true, &world)
+	interpreted, err := begin(true)
 	if err != nil {
 		return all(second, "the plugin does not load on the interpreter", err)
 	}
@@ -131,7 +139,7 @@ func (g *Group) check(ctx context.Context, load Loader) []Report {
 			r.compare(c.Run(ctx, interpreted, &world))
 		}
 	}
-	if err := interpreted.Close(ctx); err != nil {
+	if err := interpreted.Close(context.WithoutCancel(ctx)); err != nil {
 		return all(second, "the plugin does not close on the interpreter", err)
 	}
 	return reports
@@ -139,11 +147,18 @@ func (g *Group) check(ctx context.Context, load Loader) []Report {
 
 // compare notes where the interpreter answered otherwise than the compiler.
 func (r *Report) compare(other Result) {
-	if other.Err != nil {
-		r.Second = &step{"no answer on the interpreter", other.Err}
+	if r.Second = during("no answer on the interpreter", other.Err); r.Second != nil {
 		return
 	}
 	r.Apart = r.Got.expect().compare(other.Got)
+}
+
+// during says what was under way when an error came, if that is not plain.
+func during(doing string, err error) error {
+	if _, ok := err.(NotAsked); ok || err == nil {
+		return err
+	}
+	return &step{doing, err}
 }
 
 // step is an error and what was under way.

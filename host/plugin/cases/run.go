@@ -34,18 +34,29 @@ func (r *Result) OK() bool { return r.Err == nil && len(r.Diff) == 0 }
 // Observer is a Subject that is told of each case before it is asked.
 type Observer interface{ Begin(*Case) }
 
+// NotAsked is why a case was not put to a subject: the context had ended.
+type NotAsked struct{ Cause error }
+
+func (n NotAsked) Error() string { return "not asked: " + n.Cause.Error() }
+
+// Unwrap returns the cause.
+func (n NotAsked) Unwrap() error { return n.Cause }
+
 // Run asks a subject, which has the configuration of the case's group. Cases
 // are asked one at a time, each in the world that it describes, which the
-// subject was loaded with.
+// subject was loaded with. Once the context has ended the error is [NotAsked];
+// a case that was begun is bounded by its fuel.
 func (c *Case) Run(ctx context.Context, subject Subject, world *World) Result {
 	if o, ok := subject.(Observer); ok {
 		o.Begin(c)
 	}
 	r := Result{Case: c}
 	world.become(c.kv, c.session, c.attributes, c.replies)
-	if r.Err = ctx.Err(); r.Err == nil {
-		r.Got, r.Err = c.ask(ctx, subject)
+	if ctx.Err() != nil {
+		r.Err = NotAsked{context.Cause(ctx)}
+		return r
 	}
+	r.Got, r.Err = c.ask(ctx, subject)
 	if e, ok := errors.AsType[*host.Error](r.Err); ok && e.Cause != nil {
 		r.Err = e.Cause // what the client would be told is of no interest
 	}
@@ -59,11 +70,15 @@ func (c *Case) Run(ctx context.Context, subject Subject, world *World) Result {
 // with the answer, for measuring. An error is that there was none.
 func (c *Case) Asker(subject Subject) func(context.Context) error {
 	p, call := subject.Host(), c.call
-	if c.Hook == onCredential && p.Chooser != nil {
-		return func(ctx context.Context) error { _, err := p.Chooser.Choose(ctx, &call); return err }
-	}
-	if c.Hook == onAuthorize && p.Authorizer != nil {
+	switch {
+	case c.Hook == onAuthorize && p.Authorizer != nil:
 		return func(ctx context.Context) error { _, err := p.Authorizer.Authorize(ctx, &call); return err }
+	case c.Hook == onCredential && p.Chooser != nil:
+		return func(ctx context.Context) error { _, err := p.Chooser.Choose(ctx, &call); return err }
+	case c.Hook == onLogin && p.Admitter != nil:
+		return func(ctx context.Context) error { _, err := p.Admitter.Admit(ctx, &call); return err }
+	case c.Hook == onLogout && p.Notifier != nil:
+		return func(ctx context.Context) error { _, err := p.Notifier.Notify(ctx, &call); return err }
 	}
 	return func(context.Context) error { return c.without(subject) }
 }

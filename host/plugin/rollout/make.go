@@ -17,11 +17,9 @@ import (
 	"github.com/authhost/authhost/host/plugin/signature"
 )
 
-// What a plugin's own cases and the replay may take.
-const (
-	casesTime  = 20 * time.Second
-	replayTime = 10 * time.Second
-)
+// replayTime is what the replay may take; for the plugin's own cases it is
+// cases.Time.
+const replayTime = 10 * time.Second
 
 // make takes the steps from what was read to a version that is ready to serve.
 // An error is the reason why the step under way is refused.
@@ -155,7 +153,7 @@ func (r *Rollout) runCases(ctx context.Context, spec Spec, c contents) (int, err
 	if err != nil {
 		return 0, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, casesTime)
+	ctx, cancel := context.WithTimeoutCause(ctx, cases.Time, fmt.Errorf("the cases took longer than %s", cases.Time))
 	defer cancel()
 	limits := spec.Limits
 	limits.Instances = 1
