@@ -191,15 +191,16 @@ func (p *Plugin) tripped(hook abi.Hook, trial bool, c *host.Call, cause error) {
 		b.undecided(trial)
 		return
 	}
+	who := c
 	if _, ok := errors.AsType[*notStarted](cause); ok {
-		c = nil
+		who = nil
 	}
-	pause, opened := b.failed(trial, c, p.opts.Now())
+	pause, opened := b.failed(trial, who, p.opts.Now())
 	if !opened {
 		return
 	}
 	p.opts.Logger.Error("plugin breaker opened", slog.String("plugin", p.opts.Name), slog.String("hook", hook.String()),
-		slog.Duration("pause", pause), slog.String("error", cause.Error()))
+		slog.Duration("pause", pause), why(cause, c))
 	p.showBreaker(hook, true)
 }
 
