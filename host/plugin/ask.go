@@ -85,6 +85,8 @@ func (p *Plugin) once(ctx context.Context, hook abi.Hook, c *host.Call, f *fetch
 	if err != nil {
 		return nil, err
 	}
+	sound := false // nor is it if the host panics
+	defer func() { p.release(i, sound) }()
 	if m := p.opts.Metrics; m == nil {
 		err = i.ask(hook, c, f, a)
 	} else {
@@ -98,7 +100,7 @@ func (p *Plugin) once(ctx context.Context, hook abi.Hook, c *host.Call, f *fetch
 	if p.opts.Spent != nil {
 		p.opts.Spent(i.tank.spent())
 	}
-	p.release(i, err == nil)
+	sound = err == nil
 	return headers, err
 }
 
