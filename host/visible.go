@@ -30,3 +30,12 @@ func (c *Call) Secret(s string) bool {
 		return f.Value != "" && strings.Contains(s, f.Value)
 	})
 }
+
+// Blank returns s, or that it holds the value of a credential: what is shown
+// of a call to anybody but its plugin.
+func (c *Call) Blank(s string) string {
+	if c.Secret(s) {
+		return "(holds a credential)"
+	}
+	return s
+}

@@ -26,6 +26,11 @@
 // many, until its deadline, and never one too few. What has ended by its
 // deadline is removed when its place is needed.
 //
+// Another bound has other indexes and shares. Where one of the indexes that there
+// may be has more than its share now, a life begins only if the entries of all
+// of them, its own written, are no more than the bound. A key that is prolonged
+// goes over to an index that the bound has.
+//
 // Nothing changes two slots at once, so an entry that somebody relies on gets a
 // new mark each time, and is shortened or removed only as long as it has the
 // mark that the remover knows.

@@ -20,6 +20,9 @@ func (s *Space) indexes() int { return min(mostIndexes, (s.o.Keys+indexShare-1)/
 
 // share is how many entries an index may have: those of all make the bound.
 func (s *Space) share(index int) int64 {
+	if index >= s.indexes() {
+		return 0 // it is of another bound
+	}
 	n := s.o.Keys / s.indexes()
 	if index < s.o.Keys%s.indexes() {
 		n++
@@ -30,6 +33,9 @@ func (s *Space) share(index int) int64 {
 // seemsFull is an error if no place was found a moment ago and one index looked
 // at now has none.
 func (s *Space) seemsFull(ctx context.Context) error {
+	if s.now() < s.over.Load() {
+		return errFull(s.o.Keys)
+	}
 	if s.now() >= s.full.Load() {
 		return nil
 	}
@@ -43,20 +49,43 @@ func (s *Space) seemsFull(ctx context.Context) error {
 
 // reserve finds a place for a life that is to begin.
 func (s *Space) reserve(ctx context.Context, l *life) error {
-	first, all := mathrand.N(s.indexes()), s.indexes()
-	for i := range all {
-		l.Index, l.Entry = (first+i)%all, entry(l.Deadline, newID())
-		taken := false
-		err := s.retry(ctx, func() (over bool, err error) {
-			taken, over, err = s.take(ctx, l)
-			return over, err
-		})
-		if taken || err != nil {
+	ordered := s.inOrder()
+	placed, err := s.place(ctx, l)
+	if err != nil {
+		return err
+	}
+	until := &s.full
+	if placed {
+		if ordered {
+			return nil
+		}
+		fits, err := s.fits(ctx)
+		if fits {
+			return nil
+		}
+		if failed := s.release(ctx, l); err == nil { // else it may stay until its deadline
+			err = failed
+		}
+		if err != nil {
 			return err
 		}
+		until = &s.over
 	}
-	s.full.Store(s.now() + fullFor.Milliseconds())
+	until.Store(s.now() + fullFor.Milliseconds())
 	return errFull(s.o.Keys)
+}
+
+// place enters a life in an index that has room, if there is one.
+func (s *Space) place(ctx context.Context, l *life) (placed bool, err error) {
+	first, all := mathrand.N(s.indexes()), s.indexes()
+	for i := 0; i < all && !placed && err == nil; i++ {
+		l.Index, l.Entry = (first+i)%all, entry(l.Deadline, newID())
+		err = s.retry(ctx, func() (over bool, err error) {
+			placed, over, err = s.take(ctx, l)
+			return over, err
+		})
+	}
+	return placed, err
 }
 
 // counts reads how many entries an index has, and when the next of them ends;
@@ -190,6 +219,7 @@ func (s *Space) shorten(ctx context.Context, l *life) error {
 func (s *Space) release(ctx context.Context, l *life) error {
 	slot, name := indexSlot(s.o.Plugin, l.Index), entryField+l.ID
 	s.full.Store(0)
+	s.over.Store(0)
 	return s.retry(ctx, func() (bool, error) {
 		got, err := s.o.Cache.Get(ctx, slot, countField, name)
 		if err != nil {

@@ -31,8 +31,10 @@ type Options struct {
 // at once. Every error is a *host.Error: Refused when a key more would be too
 // many, else Unavailable.
 type Space struct {
-	o    Options
-	full atomic.Int64 // until when a place is looked for in one index, in milliseconds since 1970
+	o Options
+	// Until when, in milliseconds since 1970, a place is looked for in one index,
+	// or in none at all; and every index is known to have its share at most.
+	full, over, order atomic.Int64
 }
 
 const (
@@ -72,7 +74,7 @@ type state struct {
 	stale []string
 }
 
-func (s *state) field() string { return valueField + s.life.ID }
+func (s *state) field() string { return s.life.field() }
 
 func (s *Space) read(ctx context.Context, key string) (*state, error) {
 	st := &state{slot: keySlot(s.o.Plugin, key)}
@@ -216,7 +218,7 @@ func (s *Space) begin(ctx context.Context, st *state, value []byte, ttl time.Dur
 	l.Claim = 0
 	done, err = s.o.Cache.Change(ctx, st.slot, cache.Change{
 		If:  []cache.Field{field(lifeField, claim)},
-		Put: []cache.Field{field(lifeField, l.encode()), field(valueField+l.ID, value)}, Expires: kept(l.Deadline),
+		Put: []cache.Field{field(lifeField, l.encode()), field(l.field(), value)}, Expires: kept(l.Deadline),
 	})
 	switch {
 	case err != nil: // it may have begun: its entry stays
@@ -246,6 +248,11 @@ func (s *Space) end(ctx context.Context, st *state, force bool) (done bool, err 
 func (s *Space) replace(ctx context.Context, st *state, value []byte, force bool, ttl time.Duration) (done bool, err error) {
 	next := *st.life
 	next.Deadline = s.deadline(ttl)
+	if next.Index >= s.indexes() {
+		if done, placed, err := s.renew(ctx, st, value, force, next.Deadline); placed || err != nil {
+			return done, err
+		}
+	}
 	most, err := s.rely(ctx, &next)
 	if err != nil {
 		return false, err
@@ -266,6 +273,27 @@ func (s *Space) replace(ctx context.Context, st *state, value []byte, force bool
 		err = s.shorten(ctx, &next)
 	}
 	return done, err
+}
+
+// renew is replace by another life, where the one there is is counted in an
+// index of a former bound. Nothing is done if there is no place for it.
+func (s *Space) renew(ctx context.Context, st *state, value []byte, force bool, deadline int64) (done, placed bool, err error) {
+	next := &life{Deadline: deadline, ID: newID()}
+	if placed, err = s.place(ctx, next); err != nil || !placed {
+		return false, false, err
+	}
+	done, err = s.o.Cache.Change(ctx, st.slot, cache.Change{
+		If:     st.conditions(force),
+		Put:    []cache.Field{field(lifeField, next.encode()), field(next.field(), value)},
+		Delete: append(st.stale, st.field()), Expires: kept(deadline),
+	})
+	switch {
+	case err != nil: // it may be so: both entries stay
+		return false, true, unavailable(err)
+	case done:
+		return true, true, s.release(ctx, st.life)
+	}
+	return false, true, s.release(ctx, next)
 }
 
 func (s *state) conditions(force bool) []cache.Field {

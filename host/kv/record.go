@@ -47,6 +47,9 @@ type life struct {
 	Claim int64 `cbor:"5,keyasint,omitempty"`
 }
 
+// field is where its value is.
+func (l *life) field() string { return valueField + l.ID }
+
 var records = func() cbor.DecMode {
 	mode, err := cbor.DecOptions{DupMapKey: cbor.DupMapKeyEnforcedAPF}.DecMode()
 	if err != nil {

@@ -65,13 +65,13 @@ func denyKind(status int) host.Kind {
 // ask puts a call to a hook, whose answer goes into a, and counts what came of
 // it.
 func (p *Plugin) ask(ctx context.Context, hook abi.Hook, c *host.Call, a *abi.Answer) ([]host.Header, error) {
-	trial, ok := p.breakers[hook].enter(c, p.opts.Now)
+	t, ok := p.breakers[hook].enter(c, p.opts.Now)
 	if !ok {
 		return nil, p.unanswered(hook, errOpen)
 	}
 	headers, err := p.converse(ctx, hook, c, a)
 	if err != nil {
-		p.tripped(hook, trial, c, err)
+		p.tripped(hook, t, c, err)
 		return nil, p.failed(hook, c, err)
 	}
 	p.mended(hook)
@@ -85,6 +85,8 @@ func (p *Plugin) once(ctx context.Context, hook abi.Hook, c *host.Call, f *fetch
 	if err != nil {
 		return nil, err
 	}
+	sound := false // nor is it if the host panics
+	defer func() { p.release(i, sound) }()
 	if m := p.opts.Metrics; m == nil {
 		err = i.ask(hook, c, f, a)
 	} else {
@@ -98,7 +100,7 @@ func (p *Plugin) once(ctx context.Context, hook abi.Hook, c *host.Call, f *fetch
 	if p.opts.Spent != nil {
 		p.opts.Spent(i.tank.spent())
 	}
-	p.release(i, err == nil)
+	sound = err == nil
 	return headers, err
 }
 

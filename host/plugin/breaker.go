@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,10 +21,13 @@ const (
 	breakerRow      = time.Second
 
 	// While it is open one call may try at the end of each pause. The first
-	// pause is firstPause, each further one twice as long, mostPause at most;
-	// of each, up to a half is taken off at random.
+	// pause is firstPause, and twice as long after the trial of a stranger that
+	// failed, mostPause at most; of each, up to a half is taken off at random.
 	firstPause = 100 * time.Millisecond
 	mostPause  = 10 * time.Second
+
+	// mostKnown is how many callers are remembered whose calls failed.
+	mostKnown = 1024
 )
 
 var errOpen = errors.New("the breaker is open: the plugin failed in all of its last calls")
@@ -48,8 +50,8 @@ func callerOf(c *host.Call) caller {
 		return caller{}
 	}
 	a := c.Request.Client.Unmap()
-	if a.Is6() { // whoever has one address there has all of its /64
-		if p, err := a.Prefix(64); err == nil {
+	if a.Is6() { // whoever has one address there may have the /48 of a whole site
+		if p, err := a.Prefix(48); err == nil {
 			a = p.Addr()
 		}
 	}
@@ -61,50 +63,62 @@ func callerOf(c *host.Call) caller {
 //
 // What somebody asks can make a plugin fail for them alone, so failures count
 // only as long as nobody had an answer, and must come from several callers.
-// Those whose calls failed last are not the first to try again either: a
-// stranger is.
+//
+// Nor does one who failed keep it open. To try again is for strangers first: the
+// others wait a pause more, and while one of them tries a stranger may as well.
+// That somebody fails once more shows nothing new, so only a stranger's failure
+// makes the pause longer.
 type breaker struct {
 	troubled atomic.Bool // a call failed and none was answered since
 
 	mu       sync.Mutex
-	failures int                    // in a row
-	since    time.Time              // when the row began
-	callers  [breakerCallers]caller // the last that failed, all different
-	known    int                    // how many of them there ever were
+	failures int                 // in a row
+	since    time.Time           // when the row began
+	starts   int                 // failures in it that were nobody's
+	known    map[caller]struct{} // whose calls failed in it, mostKnown of them
 	open     bool
 	ended    bool // the plugin is closed
-	trying   bool
+	trying   [ofKnown + 1]bool
 	pause    time.Duration
 	until    time.Time // when the pause ends
 }
 
-// enter says whether a call may be made, and whether it is the one that tries.
-func (b *breaker) enter(c *host.Call, now func() time.Time) (trial, ok bool) {
+// trial says whether a call tries a hook whose breaker is open.
+type trial uint8
+
+const (
+	none trial = iota
+	ofStranger
+	ofKnown // of a caller whose call had failed
+)
+
+// enter says whether a call may be made, and whether it is one that tries.
+func (b *breaker) enter(c *host.Call, now func() time.Time) (t trial, ok bool) {
 	if !b.troubled.Load() {
-		return false, true
+		return none, true
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.open {
-		return false, true
+		return none, true
 	}
-	until := b.until
-	if slices.Contains(b.callers[:], callerOf(c)) {
-		until = until.Add(b.pause)
+	t, until, busy := ofStranger, b.until, b.trying[ofStranger]
+	if _, failed := b.known[callerOf(c)]; failed {
+		t, until, busy = ofKnown, until.Add(b.pause), busy || b.trying[ofKnown]
 	}
-	if b.trying || now().Before(until) {
-		return false, false
+	if busy || now().Before(until) {
+		return none, false
 	}
-	b.trying = true
-	return true, true
+	b.trying[t] = true
+	return t, true
 }
 
 // undecided ends a call that says nothing of the plugin.
-func (b *breaker) undecided(trial bool) {
-	if trial {
+func (b *breaker) undecided(t trial) {
+	if t != none {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		b.trying = false
+		b.trying[t] = false
 	}
 }
 
@@ -117,8 +131,8 @@ func (b *breaker) answered() (closed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	closed = b.open
-	b.failures, b.known, b.callers = 0, 0, [breakerCallers]caller{}
-	b.open, b.trying, b.pause = false, false, 0
+	b.failures, b.starts, b.known = 0, 0, nil
+	b.open, b.trying, b.pause = false, [ofKnown + 1]bool{}, 0
 	b.troubled.Store(false)
 	return closed
 }
@@ -133,7 +147,7 @@ func (b *breaker) end() (open bool) {
 
 // failed ends a call that failed, for who, or because of nobody, if that is
 // nil. It says whether that opened the breaker, and for how long at first.
-func (b *breaker) failed(trial bool, who *host.Call, now time.Time) (pause time.Duration, opened bool) {
+func (b *breaker) failed(t trial, who *host.Call, now time.Time) (pause time.Duration, opened bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.ended {
@@ -144,18 +158,19 @@ func (b *breaker) failed(trial bool, who *host.Call, now time.Time) (pause time.
 		b.since = now
 	}
 	if who == nil {
-		b.known++
-	} else if c := callerOf(who); !slices.Contains(b.callers[:min(b.known, len(b.callers))], c) {
-		b.callers[b.known%len(b.callers)] = c
-		b.known++
+		b.starts++
+	} else {
+		b.remember(callerOf(who))
 	}
 	switch {
-	case b.open && !trial: // it was under way when the breaker opened
+	case b.open && t == none: // it was under way when the breaker opened
 		return 0, false
 	case b.open:
-		b.trying = false
-		b.pause = min(2*b.pause, mostPause)
-	case b.failures >= breakerFailures && b.known >= breakerCallers && now.Sub(b.since) >= breakerRow:
+		b.trying[t] = false
+		if t == ofStranger {
+			b.pause = min(2*b.pause, mostPause)
+		}
+	case b.failures >= breakerFailures && b.starts+len(b.known) >= breakerCallers && now.Sub(b.since) >= breakerRow:
 		b.open, opened = true, true
 		b.pause = firstPause
 	default:
@@ -163,6 +178,20 @@ func (b *breaker) failed(trial bool, who *host.Call, now time.Time) (pause time.
 	}
 	b.until = now.Add(b.pause - rand.N(b.pause/2))
 	return b.pause, opened
+}
+
+// remember notes whose call failed, in place of anybody if there is no room.
+func (b *breaker) remember(c caller) {
+	if b.known == nil {
+		b.known = map[caller]struct{}{}
+	}
+	if _, ok := b.known[c]; !ok && len(b.known) == mostKnown {
+		for other := range b.known {
+			delete(b.known, other)
+			break
+		}
+	}
+	b.known[c] = struct{}{}
 }
 
 // Breaker is the state of one hook's breaker.
@@ -184,22 +213,23 @@ func (b *breaker) state(hook abi.Hook) Breaker {
 }
 
 // tripped counts a failed call in its breaker.
-func (p *Plugin) tripped(hook abi.Hook, trial bool, c *host.Call, cause error) {
+func (p *Plugin) tripped(hook abi.Hook, t trial, c *host.Call, cause error) {
 	b := &p.breakers[hook]
 	_, elsewhere := errors.AsType[*away](cause)
 	if _, ok := errors.AsType[*notAsked](cause); ok || elsewhere || errors.Is(cause, errKilled) {
-		b.undecided(trial)
+		b.undecided(t)
 		return
 	}
+	who := c
 	if _, ok := errors.AsType[*notStarted](cause); ok {
-		c = nil
+		who = nil
 	}
-	pause, opened := b.failed(trial, c, p.opts.Now())
+	pause, opened := b.failed(t, who, p.opts.Now())
 	if !opened {
 		return
 	}
 	p.opts.Logger.Error("plugin breaker opened", slog.String("plugin", p.opts.Name), slog.String("hook", hook.String()),
-		slog.Duration("pause", pause), slog.String("error", cause.Error()))
+		slog.Duration("pause", pause), why(cause, c))
 	p.showBreaker(hook, true)
 }
 

@@ -192,7 +192,7 @@ func TestAttackPlugin_client_that_turns_a_plugin_off(t *testing.T) {
 			t.Error("callers turned it off while others had an answer")
 		}
 	}
-	// Anonymous ones count by their address, in IPv6 by their network.
+	// Anonymous ones count by their address, in IPv6 by their site.
 	anonymous := func(address string) {
 		c := cue()
 		c.Identity, c.Request.Client = nil, netip.MustParseAddr(address)
@@ -202,7 +202,7 @@ func TestAttackPlugin_client_that_turns_a_plugin_off(t *testing.T) {
 	anonymous("192.0.2.1")
 	b.pass(time.Second)
 	for n := range 50 {
-		anonymous(fmt.Sprintf("2001:db8::%x", n+1))
+		anonymous(fmt.Sprintf("2001:db8:0:%x::%x", n, n+1)) // a site's /48 is whoever's site it is
 		anonymous("192.0.2.1")
 		anonymous("::ffff:192.0.2.1")
 	}
@@ -215,18 +215,110 @@ func TestAttackPlugin_client_that_turns_a_plugin_off(t *testing.T) {
 	}
 }
 
+// Whoever has failed already shows nothing new by failing again: however often
+// they try, the pause grows no longer, and others are let in before them.
+func TestAttackPlugin_client_that_keeps_a_plugin_off(t *testing.T) {
+	b := newBroken(t, plugin.Options{})
+	b.fail(10, 3)
+	tries := func(user int, want string) {
+		t.Helper()
+		_, err := b.Authorize(t.Context(), by(cue(), user))
+		fails(t, err, want)
+	}
+	const pause = 100 * time.Millisecond
+	for n := range 60 {
+		b.pass(pause)
+		tries(n%3, "the breaker is open")
+		b.pass(pause)
+		tries(n%3, "unreachable")
+		if until := b.Health().Breakers[0].Until.Sub(time.Unix(1_800_000_000, b.now.Load())); until > pause {
+			t.Fatalf("the next may try in %v", until)
+		}
+	}
+	// More of them can make it longer, each once, however they take turns.
+	longest := time.Duration(0)
+	for n := range 100 {
+		b.pass(20 * time.Second)
+		tries(n%6, "unreachable")
+		longest = max(longest, b.Health().Breakers[0].Until.Sub(time.Unix(1_800_000_000, b.now.Load())))
+	}
+	if longest > 8*pause {
+		t.Errorf("three more made the pause %v", longest)
+	}
+	b.pass(8 * pause)
+	for n := range 6 {
+		tries(n, "the breaker is open")
+	}
+	if !b.asked(7) || b.open() {
+		t.Error("a stranger is not let in first")
+	}
+}
+
+// A trial of somebody whose calls had failed keeps no stranger waiting, however
+// long it takes.
+func TestAttackPlugin_client_whose_trial_takes_long(t *testing.T) {
+	begun, end := make(chan struct{}), make(chan struct{})
+	var hold atomic.Bool
+	m := base(getImport, fetchImport)
+	ask := answering(&m, abi.CodeFetch, abi.AppendAnswer(nil, wanted))
+	seen := Join(Const32(int32(abi.GetField)), Const32(0), Const32(0), Const32(int32(abi.FieldFetchStatus)), Const32(0), Const32(0), Call(0))
+	m = hook(hook(m, "on_authorize", onCue(seen, Const32(0), Op(0x48, 0x04, 0x40), ask, Op(0x0b), Op(Unreachable))), "on_credential")
+	b := newBroken(t, plugin.Options{Module: m.Encode(), HTTP: fetcher(func(context.Context, host.Fetch) host.Fetched {
+		if hold.Load() {
+			begun <- struct{}{}
+			<-end
+		}
+		return host.Fetched{Status: 200}
+	})})
+	b.fail(10, 3)
+	b.pass(time.Second)
+	hold.Store(true)
+	var slow sync.WaitGroup
+	try := func(user int) {
+		t.Helper()
+		refused := make(chan error)
+		slow.Go(func() {
+			if _, err := b.Authorize(t.Context(), by(cue(), user)); !strings.Contains(err.(*host.Error).Cause.Error(), "unreachable") {
+				refused <- err
+			}
+		})
+		select {
+		case <-begun:
+		case err := <-refused:
+			t.Error("user", user, err)
+		}
+	}
+	try(0)
+	if b.asked(1) {
+		t.Error("two of those that failed try at once")
+	}
+	try(7)
+	if b.asked(8) {
+		t.Error("two strangers try at once")
+	}
+	close(end)
+	slow.Wait()
+	hold.Store(false)
+	b.pass(time.Second)
+	if !b.asked(9) || b.open() {
+		t.Error("it did not close")
+	}
+}
+
 // Each further pause is twice as long, up to a bound; what is under way when it
-// opens changes nothing; one call tries at a time.
+// opens changes nothing; one stranger tries at a time.
 func TestBreakerBacksOff(t *testing.T) {
 	b := newBroken(t, plugin.Options{})
 	b.fail(10, 3)
+	stranger := 100
 	for pause := 100 * time.Millisecond; pause < 80*time.Second; pause *= 2 {
 		most := min(pause, 10*time.Second)
 		if until := b.Health().Breakers[0].Until.Sub(time.Unix(1_800_000_000, b.now.Load())); until < most/2 || until > most {
 			t.Errorf("a pause of %v, want %v to %v", until, most/2, most)
 		}
-		b.pass(2 * most)
-		_, err := b.Authorize(t.Context(), by(cue(), 0)) // tries
+		b.pass(most)
+		stranger++
+		_, err := b.Authorize(t.Context(), by(cue(), stranger)) // tries
 		fails(t, err, "unreachable")
 		_, err = b.Authorize(t.Context(), by(cue(), 8))
 		fails(t, err, "the breaker is open")
@@ -239,7 +331,7 @@ func TestBreakerBacksOff(t *testing.T) {
 	var wg sync.WaitGroup
 	for n := range 8 {
 		wg.Go(func() {
-			if _, err := b.Authorize(t.Context(), by(cue(), n)); strings.Contains(err.(*host.Error).Cause.Error(), "unreachable") {
+			if _, err := b.Authorize(t.Context(), by(cue(), 200+n)); strings.Contains(err.(*host.Error).Cause.Error(), "unreachable") {
 				tried.Add(1)
 			} else {
 				refused.Add(1)

@@ -109,20 +109,21 @@ var (
 	rustSigns = strings.NewReplacer("$LT$", "<", "$GT$", ">", "$RF$", "&", "$BP$", "*", "$C$", ",", "$u20$", " ", "$u7b$", "{", "$u7d$", "}", "..", "::")
 )
 
+// why is what the log tells of a cause: one line, without a credential.
+func why(cause error, c *host.Call) slog.Attr {
+	text, _, _ := strings.Cut(cause.Error(), "\n")
+	return slog.String("error", c.Blank(text))
+}
+
 // account is what the log tells of a call that has no answer: why, and what was
 // asked. Neither the query nor a credential's value is among it.
 func account(cause error, c *host.Call) []slog.Attr {
-	text, _, _ := strings.Cut(cause.Error(), "\n")
-	attrs := []slog.Attr{slog.String("error", text)}
+	attrs := []slog.Attr{why(cause, c)}
 	if crash, ok := errors.AsType[*Crash](cause); ok && len(crash.Stack) > 0 {
 		attrs = append(attrs, slog.Any("stack", crash.Stack))
 	}
 	if r := c.Request; r != nil {
-		path := r.Path
-		if c.Secret(path) {
-			path = "(holds a credential)"
-		}
-		attrs = append(attrs, slog.String("method", r.Method), slog.String("host", r.Host), slog.String("path", path))
+		attrs = append(attrs, slog.String("method", r.Method), slog.String("host", c.Blank(r.Host)), slog.String("path", c.Blank(r.Path)))
 	}
 	attrs = append(attrs, slog.String("realm", c.Realm), slog.String("route", c.Route))
 	if c.Identity != nil {

@@ -3,10 +3,14 @@ package plugin_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/authhost/authhost/abi"
 	"github.com/authhost/authhost/host"
 	"github.com/authhost/authhost/host/plugin"
 )
@@ -60,6 +64,32 @@ func TestCrashHidesCredentials(t *testing.T) {
 	fails(t, err, "out of bounds")
 	if line := failure(t, log.String()); line.Path != "(holds a credential)" || line.UserID != "" || strings.Contains(log.String(), "top-secret") {
 		t.Errorf("%s", log)
+	}
+}
+
+// Nor is one that a plugin which is shown credentials put where the host names
+// what is wrong.
+func TestFailureHidesCredentials(t *testing.T) {
+	log, logger := newLogs()
+	var passed atomic.Int64
+	now := func() time.Time { return time.Unix(1_800_000_000, passed.Load()) }
+	m := base()
+	p := load(t, plugin.Options{Now: now, Module: hook(m, "on_authorize", answering(&m, abi.CodeYes, abi.AppendAnswer(nil, abi.Answer{
+		Headers: []abi.Header{{Name: "Top-Secret", Value: "1"}}}))).Encode(), Logger: logger})
+	c := call()
+	c.Found = []host.Credential{{Source: host.FromHeader, Name: "Authorization", Value: "Top-Secret"}}
+	_, err := p.Authorize(t.Context(), c)
+	fails(t, err, "is not declared")
+	if line := failure(t, log.String()); line.Error != "(holds a credential)" {
+		t.Errorf("%s", log)
+	}
+	for n := range 20 {
+		c.Identity.UserID = fmt.Sprint("usr_", n)
+		passed.Add(int64(time.Second))
+		_, _ = p.Authorize(t.Context(), c)
+	}
+	if text := log.String(); !strings.Contains(text, "breaker opened") || strings.Contains(text, "Top-Secret") {
+		t.Errorf("%s", text)
 	}
 }
 

@@ -33,8 +33,9 @@ func (f *fetched) fields(w *abi.FrameWriter) {
 
 // converse puts a call to a hook, and once more after each fetch that the guest
 // answers with. It has no instance while it waits for one.
-func (p *Plugin) converse(ctx context.Context, hook abi.Hook, c *host.Call, a *abi.Answer) ([]host.Header, error) {
-	headers, err := p.once(ctx, hook, c, nil, a)
+func (p *Plugin) converse(ctx context.Context, hook abi.Hook, c *host.Call, a *abi.Answer) (headers []host.Header, err error) {
+	defer contain(&err)
+	headers, err = p.once(ctx, hook, c, nil, a)
 	if err == nil && a.Code == abi.CodeFetch {
 		return p.again(ctx, hook, c, a)
 	}

@@ -46,6 +46,7 @@ func (f fetcher) Fetch(ctx context.Context, r host.Fetch) host.Fetched { return 
 
 func TestFetch(t *testing.T) {
 	yes := host.Fetched{Status: 404, Body: []byte("not found")}
+	part := host.Fetched{Status: 200, Body: []byte("found"), Failure: abi.FetchTooLarge, Cause: errors.New("long")}
 	no := host.Fetched{Failure: abi.FetchTimeout, Cause: errors.New("slow")}
 	for _, c := range []struct {
 		name  string
@@ -59,6 +60,8 @@ func TestFetch(t *testing.T) {
 		{"no error", abi.FieldFetchError, yes, ""},
 		{"error", abi.FieldFetchError, no, "timeout"},
 		{"no body", abi.FieldFetchBody, no, ""},
+		{"a part of an answer is none", abi.FieldFetchError, part, "too_large"},
+		{"nor is its body", abi.FieldFetchBody, part, ""},
 		{"the frame is the same", abi.FieldPath, yes, "/api/gitops/sync"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -79,10 +80,11 @@ func (i *instance) close() {
 	i.linear.Free() // the engine does not, where a start failed
 }
 
-// contain turns a panic of the host into an error.
+// contain turns a panic of the host into an error, which says in the lines
+// after the first where it was.
 func contain(err *error) {
 	if r := recover(); r != nil {
-		*err = fmt.Errorf("the host panicked: %v", r)
+		*err = fmt.Errorf("the host panicked: %v\n%s", r, debug.Stack())
 	}
 }
 
@@ -164,8 +166,7 @@ func (i *instance) configure() error {
 }
 
 // ask puts one call to a hook, within the time limit.
-func (i *instance) ask(hook abi.Hook, c *host.Call, f *fetched, a *abi.Answer) (err error) {
-	defer contain(&err)
+func (i *instance) ask(hook abi.Hook, c *host.Call, f *fetched, a *abi.Answer) error {
 	if i.killed.Load() {
 		return errKilled
 	}

@@ -57,18 +57,20 @@ func valueless(c host.Credential) host.Credential {
 	return host.Credential{Source: c.Source, Name: clone(c.Name), Kind: c.Kind}
 }
 
-func copyHeaders(headers []host.Header) []host.Header {
-	out := slices.Clone(headers)
-	for i := range out {
-		out[i] = host.Header{Name: clone(out[i].Name), Value: clone(out[i].Value)}
+// copyOpinion copies an answer without the value of any credential, which a
+// plugin that is shown them may have put into it.
+func copyOpinion(c *host.Call, o host.Opinion) host.Opinion {
+	o.Reason, o.Headers = clone(c.Blank(o.Reason)), slices.Clone(o.Headers)
+	for i, h := range o.Headers {
+		o.Headers[i] = host.Header{Name: clone(c.Blank(h.Name)), Value: clone(c.Blank(h.Value))}
 	}
-	return out
+	return o
 }
 
-// repeats says whether path or query hold a credential's value once more.
+// repeats says whether host, path or query hold a credential's value once more.
 func repeats(c *host.Call) bool {
 	query, err := url.QueryUnescape(c.Query)
-	return c.Secret(c.Request.Path) || c.Secret(c.Request.RawPath) || c.Secret(c.Query) || err == nil && c.Secret(query)
+	return c.Secret(c.Request.Host) || c.Secret(c.Request.Path) || c.Secret(c.Request.RawPath) || c.Secret(c.Query) || err == nil && c.Secret(query)
 }
 
 // visible copies the headers and cookies that plugins can read, taking their

@@ -9,7 +9,8 @@
 //
 // Two decisions are the same if method, host, path, route, realm, user, roles,
 // groups and the form of the credential are, and the plugin answered the same:
-// effect, status, reason and headers. Query, headers, cookies, claims, client
+// effect, status, reason and headers, of which one that holds a credential's
+// value is kept and shown as "(holds a credential)". Query, headers, cookies, claims, client
 // and time do not make a decision distinct by themselves, for some of them
 // differ with every request. Where a policy minds one of them its answer
 // differs, and with it the decision.

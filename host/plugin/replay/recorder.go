@@ -70,9 +70,7 @@ func (r *Recorder) Record(c *host.Call, o host.Opinion) {
 	if !ok {
 		return
 	}
-	opinion := o
-	opinion.Reason, opinion.Headers = clone(o.Reason), copyHeaders(o.Headers)
-	r.keep(key, &decision{call: call, opinion: opinion})
+	r.keep(key, &decision{call: call, opinion: copyOpinion(c, o)})
 }
 
 // keep adds a decision, in place of another if there is no room.
@@ -135,7 +133,7 @@ func (r *Recorder) hash(c *host.Call, o *host.Opinion) uint64 {
 		m.texts(id.Roles)
 		m.texts(id.Groups)
 	}
-	m.opinion(o)
+	m.opinion(c, o)
 	return m.sum
 }
 
@@ -149,7 +147,7 @@ func (r *Recorder) alike(c *host.Call, o *host.Opinion) (user, shape uint64) {
 		u.text(id.UserID)
 		s.texts(id.Roles)
 	}
-	s.opinion(o)
+	s.opinion(c, o)
 	return u.sum, s.sum
 }
 
@@ -170,13 +168,15 @@ func (m *mix) texts(list []string) {
 	}
 }
 
-func (m *mix) opinion(o *host.Opinion) {
+// opinion hashes an answer but for a credential in it: whoever renews a token
+// has no new decision.
+func (m *mix) opinion(c *host.Call, o *host.Opinion) {
 	m.number(uint64(o.Effect)<<8 | uint64(o.Kind))
-	m.text(o.Reason)
+	m.text(c.Blank(o.Reason))
 	m.number(uint64(len(o.Headers)))
 	for i := range o.Headers {
 		m.text(o.Headers[i].Name)
-		m.text(o.Headers[i].Value)
+		m.text(c.Blank(o.Headers[i].Value))
 	}
 }
 

@@ -221,6 +221,7 @@ func TestNoCredentialIsKept(t *testing.T) {
 	}
 
 	for name, spoil := range map[string]func(c *host.Call){
+		"host":            func(c *host.Call) { c.Request.Host = token },
 		"path":            func(c *host.Call) { c.Request.Path += token },
 		"raw path":        func(c *host.Call) { c.Request.RawPath += token },
 		"query":           func(c *host.Call) { c.Query += "&b=" + token },
@@ -232,6 +233,29 @@ func TestNoCredentialIsKept(t *testing.T) {
 		if r.Record(c, allowed); r.Len() != 0 {
 			t.Errorf("%s: it is kept", name)
 		}
+	}
+}
+
+// A plugin that is shown credentials may put one into its answer. Nobody who is
+// told what would change reads it there.
+func TestNoCredentialIsShown(t *testing.T) {
+	const token = "eyJhbGciOi.eyJzdWIi.c2lnbmF0dXJl"
+	r, c := replay.NewRecorder(), call("/api/sync")
+	c.Found = []host.Credential{{Source: host.FromHeader, Name: "Authorization", Kind: host.JWT, Value: token}}
+	r.Record(c, host.Opinion{Reason: "for " + token, Headers: []host.Header{{Name: "X-Token", Value: "Bearer " + token}, {Name: "X-Team", Value: "ops"}}})
+	changed := r.Replay(t.Context(), always(allowed)).Changed
+	if len(changed) != 1 || strings.Contains(fmt.Sprintf("%+v", changed), token) {
+		t.Fatalf("changed %+v", changed)
+	}
+	want := `was abstain "(holds a credential)" X-Team: "ops" X-Token: "(holds a credential)", would be `
+	if got := changed[0].String(); !strings.Contains(got, want) {
+		t.Errorf("got %s, want %s in it", got, want)
+	}
+	const renewed = "eyJhbGciOi.eyJzdWIi.cmVuZXdlZA"
+	c.Found[0].Value = renewed
+	r.Record(c, host.Opinion{Reason: "for " + renewed, Headers: []host.Header{{Name: "X-Token", Value: "Bearer " + renewed}, {Name: "X-Team", Value: "ops"}}})
+	if r.Len() != 1 {
+		t.Errorf("%d are kept after the token was renewed", r.Len())
 	}
 }
 

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +21,9 @@ type trial struct {
 	sessions plugin.Sessions
 	http     plugin.Fetcher
 	world    cases.World
+
+	mu       sync.Mutex
+	declared map[string]bool // counters, until the version serves
 }
 
 // options has a version use what the entry grants it, through a trial.
@@ -111,11 +115,28 @@ func (t *trial) ChangeAttributes(ctx context.Context, realm, userID, sessionID s
 }
 
 // PluginMetric implements plugin.Counts. A declaration, which adds nothing, is
-// taken in any case: it comes before the version serves.
+// kept for when the version serves.
 func (t *trial) PluginMetric(name, metric string, delta int64) {
-	if delta == 0 || t.live.Load() {
+	if t.live.Load() {
 		t.counts.PluginMetric(name, metric, delta)
+	} else if delta == 0 {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if t.declared == nil {
+			t.declared = map[string]bool{}
+		}
+		t.declared[metric] = true
 	}
+}
+
+// serves notes that the version is in force: its counters begin to be there.
+func (t *trial) serves(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for metric := range t.declared {
+		t.counts.PluginMetric(name, metric, 0)
+	}
+	t.declared = nil
 }
 
 // PluginFetch implements plugin.Counts.

@@ -3,6 +3,7 @@ package rollout_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -103,8 +104,63 @@ func authorize(t *testing.T, v *rollout.Version, path string) {
 }
 
 // added is what a plugin counts.
-type added struct{ metric int64 }
+type added struct {
+	metric int64
+	names  []string
+}
 
-func (a *added) PluginMetric(_, _ string, delta int64) { a.metric += delta }
-func (a *added) PluginState(_, _, _, _ string)         {}
-func (a *added) PluginFetch(_, _ string)               {}
+func (a *added) PluginMetric(_, name string, delta int64) {
+	if a.metric += delta; !slices.Contains(a.names, name) {
+		a.names = append(a.names, name)
+	}
+}
+func (a *added) PluginState(_, _, _, _ string) {}
+func (a *added) PluginFetch(_, _ string)       {}
+
+// declaring is a module that declares a counter and denies.
+func declaring(name string) string {
+	const at = answer + 4096
+	m := guest(Const64(int64(abi.CodeNo)), Func{Export: "_initialize", Body: Join(Const32(at), Const32(int32(len(name))), Const64(0), Call(0))})
+	m.Data, m.Imports = map[uint32]string{at: name}, []Import{{Module: abi.ImportModule, Name: abi.ImportMetric, Params: []byte{I32, I32, I64}}}
+	return string(m.Encode())
+}
+
+// Counters that a version declares are there once it serves, before it counts
+// anything, and of one that never does there are none.
+func TestCountersOfRefusedVersions(t *testing.T) {
+	seen := &added{}
+	g := newRig(t)
+	g.Rollout = rollout.New("gate", rollout.Options{Counts: seen})
+	is := func(want ...string) {
+		t.Helper()
+		if !slices.Equal(seen.names, want) {
+			t.Errorf("counters %q, want %q", seen.names, want)
+		}
+	}
+	g.files["p.wasm"] = declaring("one")
+	g.files["p.cases.yaml"] = `[{name: a, hook: on_authorize, request: {path: /}, expect: {decision: allow}}]`
+	if err := g.try(false); err == nil || !strings.Contains(err.Error(), "cases") {
+		t.Fatal(err)
+	}
+	is()
+	delete(g.files, "p.cases.yaml")
+	c, err := g.Try(t.Context(), g.spec, g.read, false) // ready, and not put in force: the configuration it came with is refused
+	if err != nil {
+		t.Fatal(err)
+	}
+	is()
+	if err := c.Version.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	g.mustTry(false)
+	is("one")
+	authorize(t, g.Serving(), "/")
+	g.spec.Gates.MaxChanged = 0
+	g.files["p.wasm"] = declaring("two") + "\x00\x02\x01x"
+	g.mustTry(false)
+	is("one", "two")
+	authorize(t, g.Serving(), "/")
+	g.files["p.wasm"] = strings.Replace(declaring("three"), "three", "bad-1", 1)
+	g.refused(g.try(false), "start", "a name has")
+	is("one", "two")
+}

@@ -63,6 +63,9 @@ func (v *Version) serves(live bool) {
 	if v.metrics != nil {
 		v.metrics.serves(live)
 	}
+	if live {
+		v.trial.serves(v.spec.Name)
+	}
 }
 
 // Close frees the version; see [plugin.Plugin.Close].

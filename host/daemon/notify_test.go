@@ -1,0 +1,112 @@
+package daemon_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/authhost/authhost/abi"
+	"github.com/authhost/authhost/host"
+	"github.com/authhost/authhost/host/daemon"
+	. "github.com/authhost/authhost/host/plugin/wasmtest"
+)
+
+// teller is a plugin that wants every end of access posted to a URL.
+func teller(url string) []byte {
+	const buffer, data = 1024, 40 << 10
+	call := abi.AppendAnswer(nil, abi.Answer{Calls: []abi.Request{{Method: "POST", URL: url}}})
+	return Module{MinPages: 1, Data: map[uint32]string{data: string(call)}, Imports: []Import{{Module: "authhost", Name: "fetch"}}, Funcs: []Func{
+		{Export: abi.Marker},
+		{Export: abi.BufferExport, Results: []byte{I64}, Body: Const64(buffer<<32 | 32<<10)},
+		{Export: abi.OnLogout.String(), Params: []byte{I32}, Results: []byte{I64}, Body: Join(
+			Const32(buffer), Const32(data), Const32(int32(len(call))), Op(0xfc, 0x0a, 0, 0), // memory.copy
+			Const64(int64(len(call))<<32|int64(abi.CodeGoOn)))},
+	}}.Encode()
+}
+
+// A receiver that took a message, and whose answer then breaks off or is too
+// long, is not sent it again; one that did not take it is.
+func TestDeliveryThatWasTaken(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer func(w http.ResponseWriter)
+		result string
+	}{
+		"broken off": {func(w http.ResponseWriter) {
+			w.Header().Set("Content-Length", "100")
+			io.WriteString(w, "too little")
+		}, "delivered"},
+		"too long":              {func(w http.ResponseWriter) { io.WriteString(w, strings.Repeat("x", 100<<10)) }, "delivered"},
+		"refused, broken off":   {func(w http.ResponseWriter) { w.Header().Set("Content-Length", "100"); w.WriteHeader(400) }, "failed"},
+		"no answer, broken off": {func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, "failed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var came atomic.Int64
+			receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				came.Add(1)
+				c.answer(w)
+			}))
+			defer receiver.Close()
+			file := write(t, nowhere+`
+operator: {token_file: operator.tokens}
+realms: [{name: main, plugins: [tell]}]
+plugins: [{name: tell, module: tell.wasm, capabilities: [{http: {hosts: ['`+strings.TrimPrefix(receiver.URL, "http://")+`'], private: true}}]}]
+`)
+			token := strings.Repeat("operator", 5)
+			for path, content := range map[string][]byte{"operator.tokens": []byte("ops " + token + "\n"), "tell.wasm": teller(receiver.URL)} {
+				if err := os.WriteFile(filepath.Join(filepath.Dir(file), path), content, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var log lockedBuffer
+			r := run(t, daemon.Options{ConfigFile: file, Log: &log})
+			req, err := http.NewRequest("POST", "http://"+r.addr["admin"]+"/v1/system/realms/main/users/"+host.UserID("main", "https://idp.example", "alice")+"/logout", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer "+token)
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.StatusCode != http.StatusNoContent {
+				t.Fatal(resp.Status)
+			}
+			for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+				counted := func(result string) bool {
+					return strings.Contains(metrics(t, r), fmt.Sprintf("authhost_logout_messages_total{plugin=\"tell\",result=%q} ", result))
+				}
+				if counted(c.result) {
+					break
+				}
+				if c.result == "delivered" && counted("failed") || time.Now().After(end) {
+					t.Fatalf("not %s; it came %d times; the log says %s", c.result, came.Load(), log.String())
+				}
+			}
+			if n := came.Load(); c.result == "delivered" && n != 1 {
+				t.Errorf("it came %d times", n)
+			}
+		})
+	}
+}
+
+func metrics(t *testing.T, r *running) string {
+	t.Helper()
+	resp, err := http.Get("http://" + r.addr["telemetry"] + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
