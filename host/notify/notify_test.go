@@ -439,3 +439,44 @@ func TestReplicasShareTheWork(t *testing.T) {
 		t.Errorf("%d messages for %d ends", len(got), users)
 	}
 }
+
+// A plugin whose messages nobody takes keeps no other from telling about the same
+// user, is not asked while it is full, and tells everything once it can.
+func TestFullPluginHoldsUpNoOther(t *testing.T) {
+	down, up := &receiver{}, &receiver{}
+	down.answers(func(host.Fetch) host.Fetched { return host.Fetched{Failure: "unreachable"} })
+	var asked atomic.Int64
+	g := newRig(t, nil, notify.Plugin{Name: "down", Sender: down, Notifier: notifier(func(c *host.Call) ([]host.Fetch, error) {
+		asked.Add(1)
+		return posts("https://down.example/")(c)
+	})}, notify.Plugin{Name: "up", Sender: up, Notifier: posts("https://up.example/")})
+	g.run()
+	const ends = session.MaxMessages + 8
+	for n := range ends {
+		g.logout("user")
+		g.pass(time.Minute) // else it is the same logout once more
+		eventually(t, fmt.Sprintf("the sound receiver is told of end %d", n), func() bool { return g.counted("up delivered") > n })
+	}
+	if n := asked.Load(); n != session.MaxMessages {
+		t.Errorf("the full plugin was asked %d times", n)
+	}
+	if g.counted("event failed") == 0 || g.counted("event asked") != session.MaxMessages {
+		t.Errorf("counted %v", g.results)
+	}
+	g.mu.Lock()
+	log := g.log.String()
+	g.mu.Unlock()
+	if !strings.Contains(log, "plugin=down") || !strings.Contains(log, "see to its receiver") {
+		t.Errorf("the log says %s", log)
+	}
+	down.answers(nil)
+	g.pass(time.Hour)
+	g.teller.Nudge(g.user("user"))
+	eventually(t, "there is room", func() bool { return g.counted("down delivered") == session.MaxMessages })
+	g.pass(time.Hour)
+	g.teller.Nudge(g.user("user"))
+	eventually(t, "the other is told of everything", func() bool { return g.counted("down delivered") == ends })
+	if n := len(slices.Compact(slices.Sorted(slices.Values(up.keys())))); n != ends || len(up.keys()) != ends {
+		t.Errorf("the sound receiver was told %d times of %d ends", len(up.keys()), n)
+	}
+}

@@ -448,6 +448,76 @@ func TestOutbox(t *testing.T) {
 	}, telling(l))
 }
 
+// A plugin is full by its own messages, in number and in bytes; by those of others
+// only when the slot is.
+func TestFull(t *testing.T) {
+	h := newHouse(t, telling(&teller{}))
+	id := h.jwt("alice", 10*time.Hour)
+	box := h.sweeper.Outbox()
+	put := func(plugin string, n, size int) {
+		t.Helper()
+		if err := h.EndAll(t.Context(), id.UserID, admin, "test"); err != nil {
+			t.Fatal(err)
+		}
+		until := h.clock.Now().Add(time.Hour * 24)
+		for _, task := range h.tasks(id.UserID) {
+			if task.Ended == nil {
+				continue
+			}
+			var messages []*host.Task
+			for i := range n {
+				messages = append(messages, &host.Task{Key: fmt.Sprint(task.Key, "-", plugin, "-", i), Plugin: plugin,
+					Message: &host.Fetch{Method: "POST", URL: "https://a.example/", Body: make([]byte, size)}})
+			}
+			if ok, err := box.Replace(t.Context(), task, messages, until, time.Time{}); !ok || err != nil {
+				t.Fatal(ok, err)
+			}
+		}
+		h.clock.Pass(time.Minute)
+	}
+	full := func(plugin string) bool {
+		t.Helper()
+		full, err := box.Full(t.Context(), id.UserID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return full(plugin)
+	}
+	put("many", session.MaxMessages-1, 100)
+	if full("many") || full("large") {
+		t.Error("full with one less than may wait")
+	}
+	put("many", 8, 100) // the answer that fills it
+	put("large", 3, 15<<10)
+	if !full("many") || full("large") || full("other") {
+		t.Error("many messages")
+	}
+	put("large", 2, 15<<10)
+	if !full("large") || full("other") {
+		t.Error("large messages")
+	}
+	for i := range 5 { // of 75 KiB each, with the first 450
+		put(fmt.Sprint("large", i), 5, 15<<10)
+	}
+	if full("other") {
+		t.Error("full by what waits of others")
+	}
+	put("last", 5, 15<<10)
+	if !full("other") {
+		t.Error("a slot that is full takes more")
+	}
+}
+
+// tasks returns what is to be done about a user.
+func (h *house) tasks(userID string) []*host.Task {
+	h.t.Helper()
+	tasks, err := h.sweeper.Outbox().Tasks(h.t.Context(), userID)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return tasks
+}
+
 // What waits keeps its slot, and is counted.
 func TestWaitingIsKeptAndCounted(t *testing.T) {
 	h := newHouse(t, telling(&teller{}))
