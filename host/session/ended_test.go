@@ -374,6 +374,29 @@ func TestManyEndsAreToldTogether(t *testing.T) {
 	}
 }
 
+// A JWT is ended and told of though its user's header cannot be read, and a
+// sweeper finds what waits there.
+func TestTokenIsToldWithDamagedHeader(t *testing.T) {
+	l := &teller{}
+	h := newHouse(t, telling(l))
+	id := h.jwt("alice", 10*time.Hour)
+	h.set(id.UserID, "h", []byte("\xff"))
+	for range 2 {
+		if err := h.RevokeToken(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.wantEnds(id, host.Ended{Issuer: issuer, Subject: "alice", What: "token", Why: "token_ended", By: host.Actor{Rank: host.Self, ID: id.UserID}})
+	l.users() // the nudge is lost
+	for range 3 {
+		h.clock.Pass(40 * time.Second)
+		h.sweep()
+		if got := l.users(); !slices.Equal(got, []string{id.UserID}) {
+			t.Errorf("the sweeper nudged %q", got)
+		}
+	}
+}
+
 // A task is one taker's until the moment that was said; the messages of an event
 // take its place; what was done is gone, and nobody does it twice.
 func TestOutbox(t *testing.T) {

@@ -205,7 +205,10 @@ func (w *Sweeper) sweep(ctx context.Context, userID string) (l look, err error) 
 		h, err := decodeHeader(all[headerField])
 		if err != nil {
 			w.o.Logger.LogAttrs(ctx, slog.LevelError, "a slot cannot be read", slog.String("user_id", userID), slog.Any("error", err))
-			return look{next: now.Add(grace).UnixMilli()}, nil
+			if l = (look{task: firstTask(all)}); l.task == 0 {
+				l.next = now.Add(grace).UnixMilli()
+			}
+			return l, nil
 		}
 		fields, next := dead(all, h, now, 0, sweepMost)
 		l = look{next, firstTask(all)}
