@@ -26,7 +26,8 @@
 //
 // Survey reads all slots of a cache, Copy makes another cache hold them. A slot
 // that was copied says so in a field of its own for as long as anything copied
-// can count, so that to copy again brings nothing back that has ended since.
+// can count or wait to be told, so that to copy again brings nothing back that has
+// ended since, and tells nothing twice.
 //
 // A session keeps what its login said of the user: subject, roles, groups and
 // e-mail address. Roles that change at the issuer count from the next login.

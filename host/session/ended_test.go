@@ -593,6 +593,108 @@ func TestCopyTakesWhatWaits(t *testing.T) {
 	}
 }
 
+// What was copied and told by the target meanwhile is not told by it again,
+// however often and when the source is copied once more, as an event or as the
+// messages that the source made of it.
+func TestCopyTellsNothingTwice(t *testing.T) {
+	for name, c := range map[string]struct {
+		then func(h, there *house, id *host.Identity) // in between
+		want session.Copied
+	}{
+		"the source was used": {func(h, _ *house, id *host.Identity) { h.create(id) }, session.Copied{Users: 1, Sessions: 2, Renewed: 1}},
+		"the source ended": {func(h, _ *house, id *host.Identity) {
+			if err := h.EndAll(t.Context(), id.UserID, admin, "test"); err != nil {
+				t.Fatal(err)
+			}
+			h.clock.Pass(time.Minute)
+			h.sweep()
+		}, session.Copied{Users: 1, Renewed: 1}},
+		"nothing is left of either": {func(h, there *house, id *host.Identity) {
+			h.clock.Pass(40 * time.Hour)
+			for range 2 {
+				h.sweep()
+				there.sweep()
+				h.clock.Pass(2 * time.Hour)
+			}
+		}, session.Copied{}},
+		"the source asked": {func(h, there *house, id *host.Identity) {
+			h.create(id)
+			task := h.tasks(id.UserID)[0]
+			m := &host.Task{Key: task.Key + "-hook-0", Plugin: "hook", Message: &host.Fetch{Method: "POST", URL: "https://a.example/"}}
+			if ok, err := h.sweeper.Outbox().Replace(t.Context(), task, []*host.Task{m}, h.clock.Now(), time.Time{}); !ok || err != nil {
+				t.Fatal(ok, err)
+			}
+		}, session.Copied{Users: 1, Sessions: 2, Renewed: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, there := twoHouses(t)
+			tellers := newHouse(t, telling(&teller{}), func(o *session.Options) { o.Cache, o.Now = h.spy, h.clock.Now })
+			id := h.jwt("alice", 10*time.Hour)
+			h.create(id)
+			tellers.create(id)
+			tellers.endOne(id)
+			h.wantCopied(there, session.Copied{Users: 1, Sessions: 1, New: 1})
+			waits := there.tasks(id.UserID)
+			if len(waits) != 1 {
+				t.Fatalf("%d tasks are copied", len(waits))
+			}
+			if ok, err := there.sweeper.Outbox().Drop(t.Context(), waits[0]); !ok || err != nil {
+				t.Fatal(ok, err)
+			}
+			c.then(h, there, id)
+			h.wantCopied(there, c.want)
+			for range 2 {
+				if again := there.tasks(id.UserID); len(again) != 0 {
+					t.Fatalf("%q is told again", again[0].Key)
+				}
+				h.clock.Pass(10 * time.Hour)
+				there.sweep()
+				h.sweep()
+				h.copyTo(there)
+			}
+			h.clock.Pass(9 * 24 * time.Hour)
+			there.sweepAll(id.UserID)
+			if left := there.fields(id.UserID); len(left) != 0 {
+				t.Errorf("left over: %q", left)
+			}
+		})
+	}
+}
+
+// That something waited when a slot was copied hinders no copy once nothing else
+// of it counts: the user begins anew, and is told nothing twice.
+func TestCopyAfterWhatWaited(t *testing.T) {
+	h, there := twoHouses(t)
+	tellers := newHouse(t, telling(&teller{}), func(o *session.Options) { o.Cache, o.Now = h.spy, h.clock.Now })
+	id := h.jwt("alice", time.Hour)
+	h.create(id)
+	tellers.endOne(id)
+	h.create(id)
+	h.wantCopied(there, session.Copied{Users: 1, Sessions: 1, New: 1})
+	if ok, err := there.sweeper.Outbox().Drop(t.Context(), there.tasks(id.UserID)[0]); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	h.clock.Pass(3 * time.Hour)
+	for range 2 {
+		h.sweepAll(id.UserID)
+		there.sweepAll(id.UserID)
+	}
+	token := h.create(h.jwt("alice", time.Hour))
+	h.wantCopied(there, session.Copied{Users: 1, Sessions: 1, New: 1})
+	there.want(token, host.Valid)
+	if again := there.tasks(id.UserID); len(again) != 0 {
+		t.Errorf("%q is told again", again[0].Key)
+	}
+}
+
+// endOne ends the first session of a user.
+func (h *house) endOne(id *host.Identity) {
+	h.t.Helper()
+	if found, err := h.EndSession(h.t.Context(), id.UserID, h.ids(id.UserID)[0], admin); !found || err != nil {
+		h.t.Fatal(found, err)
+	}
+}
+
 // Somebody who renews sessions all the time holds up neither a logout everywhere
 // nor being deactivated.
 func TestRenewalHoldsUpNoLogout(t *testing.T) {

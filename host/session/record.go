@@ -64,6 +64,9 @@ type mark struct {
 	Source []byte `cbor:"1,keyasint"` // which cache
 	Sum    []byte `cbor:"2,keyasint"` // of the fields as they were copied
 	Until  int64  `cbor:"3,keyasint"` // until when anything in them counts
+
+	Told []string `cbor:"4,keyasint,omitempty"` // events that waited there and were copied: not to be told again
+	Keep int64    `cbor:"5,keyasint,omitempty"` // until when those may wait there
 }
 
 // records decodes what encode wrote: texts as they came, each key once.

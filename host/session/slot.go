@@ -92,7 +92,7 @@ func gone(all map[string][]byte, h *header, name string, raw []byte, slack time.
 		return err == nil && until(moment+grace.Milliseconds())
 	case name == markField:
 		m, err := decodeMark(raw)
-		return err == nil && until(m.Until+grace.Milliseconds())
+		return err == nil && until(max(m.Until, m.Keep)+grace.Milliseconds())
 	}
 	return false
 }
