@@ -101,6 +101,8 @@ func (x *Examination) count(h *header, name string, raw []byte, now time.Time) (
 	case name == markField:
 		x.Copied = true
 		_, err = decodeMark(raw)
+	case strings.HasPrefix(name, unreadField):
+		_, err = decodeMoment(raw)
 	case isTask(name):
 		t, _, err := task("", name, raw)
 		if err != nil {

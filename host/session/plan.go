@@ -7,6 +7,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/authhost/authhost/host/cache"
@@ -164,10 +165,13 @@ func (p *plan) removal() cache.Change {
 // something, whatever has become of it in either since.
 func takeTasks(fields map[string][]byte) (tasks []cache.Field) {
 	for name, value := range fields {
-		if isTask(name) {
+		switch {
+		case isTask(name):
 			tasks = append(tasks, cache.Field{Name: name, Value: value})
-			delete(fields, name)
+		case !strings.HasPrefix(name, unreadField): // of what is not copied
+			continue
 		}
+		delete(fields, name)
 	}
 	return tasks
 }

@@ -23,6 +23,7 @@ const (
 	markField      = "c"  // a mark: the slot was copied from another cache
 	eventField     = "e:" // and the event's id: an end of access that is to be told
 	messageField   = "d:" // and its key: a message that tells of one
+	unreadField    = "q:" // and the name of one of these two: until when it is kept though it cannot be read
 	generationLen  = 16
 )
 

@@ -212,10 +212,18 @@ func (w *Sweeper) sweep(ctx context.Context, userID string) (l look, err error) 
 		}
 		fields, next := dead(all, h, now, 0, sweepMost)
 		l = look{next, firstTask(all)}
-		if len(fields) == 0 {
+		found := unread(all)
+		if len(fields)+len(found) == 0 {
 			return l, nil
 		}
 		c := cache.Change{If: append(fields, cache.Field{Name: headerField, Value: all[headerField]})}
+		if len(found) > 0 {
+			until := now.Add(keepWaiting)
+			if _, err := putDue(ctx, w.o.Cache, userID, until); err != nil {
+				return l, err
+			}
+			keepUnread(&c, all, found, until)
+		}
 		for _, f := range fields {
 			c.Delete = append(c.Delete, f.Name)
 		}
@@ -231,6 +239,9 @@ func (w *Sweeper) sweep(ctx context.Context, userID string) (l look, err error) 
 		applied, err := w.o.Cache.Change(ctx, userID, c)
 		if err != nil {
 			return l, err
+		}
+		if applied {
+			w.sayUnread(ctx, userID, all, found, c.Delete)
 		}
 		if applied && next != now.UnixMilli() {
 			return l, nil
