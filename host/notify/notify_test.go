@@ -480,3 +480,50 @@ func TestFullPluginHoldsUpNoOther(t *testing.T) {
 		t.Errorf("the sound receiver was told %d times of %d ends", len(up.keys()), n)
 	}
 }
+
+// losing is an outbox of which somebody else always was faster to take up
+// messages, as often as it is told.
+type losing struct {
+	notify.Outbox
+	times atomic.Int64
+}
+
+func (l *losing) Claim(ctx context.Context, t *host.Task, until time.Time) (bool, error) {
+	if t.Message != nil && l.times.Add(-1) >= 0 {
+		return false, nil
+	}
+	return l.Outbox.Claim(ctx, t, until)
+}
+
+// Messages that others took up instead leave a receiver as free as it was,
+// however many there are.
+func TestLostClaims(t *testing.T) {
+	r := &receiver{}
+	r.answers(func(host.Fetch) host.Fetched { return host.Fetched{Status: 500} }) // so that messages wait to be claimed
+	g := newRig(t, nil, notify.Plugin{Name: "hook", Sender: r, Notifier: posts("https://a.example/")})
+	box := &losing{Outbox: g.sweeper.Outbox()}
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	all.Go(func() { g.teller.Run(ctx, box) })
+	t.Cleanup(func() {
+		cancel()
+		all.Wait()
+	})
+	const users = 20
+	for i := range users {
+		g.logout(fmt.Sprint("user", i))
+	}
+	eventually(t, "each has failed", func() bool { return g.counted("hook failed") >= users })
+	box.times.Store(users)
+	r.answers(nil)
+	eventually(t, "all claims are lost, then all are told", func() bool {
+		g.pass(10 * time.Minute)
+		for i := range users {
+			g.teller.Nudge(g.user(fmt.Sprint("user", i)))
+		}
+		return g.counted("hook delivered") == users
+	})
+	if n := box.times.Load(); n >= 0 {
+		t.Errorf("%d claims were not lost", n+1)
+	}
+}
