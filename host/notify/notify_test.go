@@ -527,3 +527,25 @@ func TestLostClaims(t *testing.T) {
 		t.Errorf("%d claims were not lost", n+1)
 	}
 }
+
+// A message is sent only under a claim that lasts for as long as sending may
+// take, lest another replica send it at the same time.
+func TestClaimLastsForSending(t *testing.T) {
+	r := &receiver{}
+	g := newRig(t, nil, notify.Plugin{Name: "hook", Sender: r, Notifier: posts("https://a.example/", "https://b.example/")})
+	r.answers(func(f host.Fetch) host.Fetched { // what is sent next has waited for this
+		g.pass(25 * time.Second)
+		if !g.empty("alice") {
+			t.Error("others may take up what is being sent")
+		}
+		return host.Fetched{Status: 204}
+	})
+	box := g.sweeper.Outbox()
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	all.Go(func() { g.teller.Run(ctx, box) })
+	g.logout("alice")
+	eventually(t, "both are sent", func() bool { return g.counted("hook delivered") == 2 })
+	cancel()
+	all.Wait()
+}

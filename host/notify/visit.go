@@ -162,7 +162,7 @@ func (v *visit) deliver(ctx context.Context, task *host.Task) {
 		v.nudgeIn(wait, v.userID)
 		return
 	}
-	if v.o.Now().After(task.Until) { // else it was claimed when it was made
+	if v.o.Now().Add(sending).After(task.Until) { // else it was claimed when it was made
 		if ok, err := v.box.Claim(ctx, task, v.o.Now().Add(claim)); err != nil || !ok {
 			v.receivers.unsent(r)
 			v.failing(ctx, "a message cannot be taken up", task, err)
