@@ -21,6 +21,9 @@ type Outbox interface {
 	// moment. With again the event stays for then, for the plugins that were not
 	// asked yet.
 	Replace(ctx context.Context, t *host.Task, messages []*host.Task, until, again time.Time) (bool, error)
+	// Full says of which plugins so many messages about a user wait that they are
+	// not to be asked for more.
+	Full(ctx context.Context, userID string) (full func(plugin string) bool, err error)
 	// Postpone gives a claimed task back until a moment.
 	Postpone(ctx context.Context, t *host.Task, until time.Time) error
 	// Drop takes a task out.
@@ -94,6 +97,7 @@ const (
 	claim   = 30 * time.Second // how long a task is a worker's own
 	giveUp  = 7 * 24 * time.Hour
 	asking  = 10 * time.Second // for one plugin
+	askings = 20 * time.Second // for all, so that their answers come within the claim
 	sending = 10 * time.Second // for one message
 )
 

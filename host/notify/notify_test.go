@@ -439,3 +439,113 @@ func TestReplicasShareTheWork(t *testing.T) {
 		t.Errorf("%d messages for %d ends", len(got), users)
 	}
 }
+
+// A plugin whose messages nobody takes keeps no other from telling about the same
+// user, is not asked while it is full, and tells everything once it can.
+func TestFullPluginHoldsUpNoOther(t *testing.T) {
+	down, up := &receiver{}, &receiver{}
+	down.answers(func(host.Fetch) host.Fetched { return host.Fetched{Failure: "unreachable"} })
+	var asked atomic.Int64
+	g := newRig(t, nil, notify.Plugin{Name: "down", Sender: down, Notifier: notifier(func(c *host.Call) ([]host.Fetch, error) {
+		asked.Add(1)
+		return posts("https://down.example/")(c)
+	})}, notify.Plugin{Name: "up", Sender: up, Notifier: posts("https://up.example/")})
+	g.run()
+	const ends = session.MaxMessages + 8
+	for n := range ends {
+		g.logout("user")
+		g.pass(time.Minute) // else it is the same logout once more
+		eventually(t, fmt.Sprintf("the sound receiver is told of end %d", n), func() bool { return g.counted("up delivered") > n })
+	}
+	if n := asked.Load(); n != session.MaxMessages {
+		t.Errorf("the full plugin was asked %d times", n)
+	}
+	if g.counted("event failed") == 0 || g.counted("event asked") != session.MaxMessages {
+		t.Errorf("counted %v", g.results)
+	}
+	g.mu.Lock()
+	log := g.log.String()
+	g.mu.Unlock()
+	if !strings.Contains(log, "plugin=down") || !strings.Contains(log, "see to its receiver") {
+		t.Errorf("the log says %s", log)
+	}
+	down.answers(nil)
+	g.pass(time.Hour)
+	g.teller.Nudge(g.user("user"))
+	eventually(t, "there is room", func() bool { return g.counted("down delivered") == session.MaxMessages })
+	g.pass(time.Hour)
+	g.teller.Nudge(g.user("user"))
+	eventually(t, "the other is told of everything", func() bool { return g.counted("down delivered") == ends })
+	if n := len(slices.Compact(slices.Sorted(slices.Values(up.keys())))); n != ends || len(up.keys()) != ends {
+		t.Errorf("the sound receiver was told %d times of %d ends", len(up.keys()), n)
+	}
+}
+
+// losing is an outbox of which somebody else always was faster to take up
+// messages, as often as it is told.
+type losing struct {
+	notify.Outbox
+	times atomic.Int64
+}
+
+func (l *losing) Claim(ctx context.Context, t *host.Task, until time.Time) (bool, error) {
+	if t.Message != nil && l.times.Add(-1) >= 0 {
+		return false, nil
+	}
+	return l.Outbox.Claim(ctx, t, until)
+}
+
+// Messages that others took up instead leave a receiver as free as it was,
+// however many there are.
+func TestLostClaims(t *testing.T) {
+	r := &receiver{}
+	r.answers(func(host.Fetch) host.Fetched { return host.Fetched{Status: 500} }) // so that messages wait to be claimed
+	g := newRig(t, nil, notify.Plugin{Name: "hook", Sender: r, Notifier: posts("https://a.example/")})
+	box := &losing{Outbox: g.sweeper.Outbox()}
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	all.Go(func() { g.teller.Run(ctx, box) })
+	t.Cleanup(func() {
+		cancel()
+		all.Wait()
+	})
+	const users = 20
+	for i := range users {
+		g.logout(fmt.Sprint("user", i))
+	}
+	eventually(t, "each has failed", func() bool { return g.counted("hook failed") >= users })
+	box.times.Store(users)
+	r.answers(nil)
+	eventually(t, "all claims are lost, then all are told", func() bool {
+		g.pass(10 * time.Minute)
+		for i := range users {
+			g.teller.Nudge(g.user(fmt.Sprint("user", i)))
+		}
+		return g.counted("hook delivered") == users
+	})
+	if n := box.times.Load(); n >= 0 {
+		t.Errorf("%d claims were not lost", n+1)
+	}
+}
+
+// A message is sent only under a claim that lasts for as long as sending may
+// take, lest another replica send it at the same time.
+func TestClaimLastsForSending(t *testing.T) {
+	r := &receiver{}
+	g := newRig(t, nil, notify.Plugin{Name: "hook", Sender: r, Notifier: posts("https://a.example/", "https://b.example/")})
+	r.answers(func(f host.Fetch) host.Fetched { // what is sent next has waited for this
+		g.pass(25 * time.Second)
+		if !g.empty("alice") {
+			t.Error("others may take up what is being sent")
+		}
+		return host.Fetched{Status: 204}
+	})
+	box := g.sweeper.Outbox()
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	all.Go(func() { g.teller.Run(ctx, box) })
+	g.logout("alice")
+	eventually(t, "both are sent", func() bool { return g.counted("hook delivered") == 2 })
+	cancel()
+	all.Wait()
+}

@@ -82,33 +82,20 @@ func (v *visit) tooOld(ctx context.Context, task *host.Task) bool {
 }
 
 // ask asks the plugins that were not yet asked about an event, and puts the
-// messages that they want sent in its place. Of a plugin that fails the event
-// stays, for later.
+// messages that they want sent in its place. Of a plugin that fails, or has too
+// many messages waiting, the event stays, for later.
 func (v *visit) ask(ctx context.Context, realm string, plugins []Plugin, task *host.Task) []*host.Task {
 	if ok, err := v.box.Claim(ctx, task, v.o.Now().Add(claim)); err != nil || !ok {
 		v.failing(ctx, "an end of access cannot be taken up", task, err)
 		return nil
 	}
-	var messages []*host.Task
-	var failed error
-	for _, p := range plugins {
-		if p.Notifier == nil || task.WasAsked(p.Name) {
-			continue
-		}
-		within, cancel := context.WithTimeout(ctx, asking)
-		wanted, err := p.Notifier.Notify(within, &host.Call{Now: v.o.Now(), Realm: realm, Ended: task.Ended})
-		cancel()
-		if err != nil {
-			failed = err
-			continue
-		}
-		task.Asked = append(task.Asked, p.Name)
-		for n := range wanted {
-			messages = append(messages, &host.Task{Key: fmt.Sprintf("%s-%s-%d", task.Key, p.Name, n), Plugin: p.Name, Message: &wanted[n]})
-		}
+	messages, stays, err := v.answers(ctx, realm, plugins, task)
+	if err != nil {
+		v.failing(ctx, "an end of access is told later", task, err)
+		return nil
 	}
 	var again time.Time
-	if failed != nil {
+	if stays {
 		wait := backoff(task.Tries)
 		again = v.o.Now().Add(wait)
 		v.o.Metrics.EndedEvent(Failed)
@@ -119,10 +106,44 @@ func (v *visit) ask(ctx context.Context, realm string, plugins []Plugin, task *h
 		v.failing(ctx, "an end of access is told later", task, err)
 		return nil
 	}
-	if failed == nil {
+	if !stays {
 		v.o.Metrics.EndedEvent(Asked)
 	}
 	return messages
+}
+
+// answers returns the messages that plugins want sent of an event, and whether
+// it stays for plugins that did not say. Those that did are among task.Asked.
+func (v *visit) answers(ctx context.Context, realm string, plugins []Plugin, task *host.Task) (messages []*host.Task, stays bool, err error) {
+	full, err := v.box.Full(ctx, v.userID)
+	if err != nil {
+		return nil, false, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, askings)
+	defer cancel()
+	for _, p := range plugins {
+		if p.Notifier == nil || task.WasAsked(p.Name) {
+			continue
+		}
+		if full(p.Name) {
+			stays = true
+			v.log(ctx, slog.LevelWarn, "a plugin is not asked about an end of access, for too many of its messages wait: see to its receiver, or take the plugin out of the realm",
+				append(about(task), slog.String("plugin", p.Name))...)
+			continue
+		}
+		within, cancel := context.WithTimeout(ctx, asking)
+		wanted, err := p.Notifier.Notify(within, &host.Call{Now: v.o.Now(), Realm: realm, Ended: task.Ended})
+		cancel()
+		if err != nil {
+			stays = true
+			continue
+		}
+		task.Asked = append(task.Asked, p.Name)
+		for n := range wanted {
+			messages = append(messages, &host.Task{Key: fmt.Sprintf("%s-%s-%d", task.Key, p.Name, n), Plugin: p.Name, Message: &wanted[n]})
+		}
+	}
+	return messages, stays, nil
 }
 
 // deliver sends one message, unless its receiver is to be left alone for now.
@@ -141,7 +162,7 @@ func (v *visit) deliver(ctx context.Context, task *host.Task) {
 		v.nudgeIn(wait, v.userID)
 		return
 	}
-	if v.o.Now().After(task.Until) { // else it was claimed when it was made
+	if v.o.Now().Add(sending).After(task.Until) { // else it was claimed when it was made
 		if ok, err := v.box.Claim(ctx, task, v.o.Now().Add(claim)); err != nil || !ok {
 			v.receivers.unsent(r)
 			v.failing(ctx, "a message cannot be taken up", task, err)

@@ -192,7 +192,8 @@ func (s *Store) seeToItsEnd(ctx context.Context, userID string, deadline int64, 
 const oldMost = 32
 
 // old names fields that a login may clean up, whatever replica's clock is asked.
-// Sessions of whose end somebody is to be told are left to the Sweeper.
+// Sessions of whose end somebody is to be told are left to the Sweeper, and so is
+// what could not be read, for it says so.
 func old(all map[string][]byte, h *header, now time.Time, wanted bool) (names []string) {
 	fields, _ := dead(all, h, now, grace, oldMost)
 	for _, f := range fields {
@@ -200,7 +201,7 @@ func old(all map[string][]byte, h *header, now time.Time, wanted bool) (names []
 		if !ok {
 			id = strings.TrimPrefix(f.Name, sessionField)
 		}
-		if f.Name == headerField || wanted && inForce(h, all[sessionField+id]) {
+		if f.Name == headerField || isTask(f.Name) || strings.HasPrefix(f.Name, unreadField) || wanted && inForce(h, all[sessionField+id]) {
 			continue
 		}
 		names = append(names, f.Name)

@@ -23,10 +23,14 @@
 // Where somebody is to be told when access ends, the change that ends it also
 // puts an event into the slot, and nothing is written where nobody is. The
 // Outbox is how events are taken up and turned into messages that wait there too.
+// One of either that cannot be read may be of a later version: it is left to the
+// replicas of that, for 8 days after it was found, and then removed. No version
+// may keep what is to be told for longer, or move it to another field.
 //
 // Survey reads all slots of a cache, Copy makes another cache hold them. A slot
 // that was copied says so in a field of its own for as long as anything copied
-// can count, so that to copy again brings nothing back that has ended since.
+// can count or wait to be told, so that to copy again brings nothing back that has
+// ended since, and tells nothing twice.
 //
 // A session keeps what its login said of the user: subject, roles, groups and
 // e-mail address. Roles that change at the issuer count from the next login.

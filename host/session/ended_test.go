@@ -374,6 +374,29 @@ func TestManyEndsAreToldTogether(t *testing.T) {
 	}
 }
 
+// A JWT is ended and told of though its user's header cannot be read, and a
+// sweeper finds what waits there.
+func TestTokenIsToldWithDamagedHeader(t *testing.T) {
+	l := &teller{}
+	h := newHouse(t, telling(l))
+	id := h.jwt("alice", 10*time.Hour)
+	h.set(id.UserID, "h", []byte("\xff"))
+	for range 2 {
+		if err := h.RevokeToken(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.wantEnds(id, host.Ended{Issuer: issuer, Subject: "alice", What: "token", Why: "token_ended", By: host.Actor{Rank: host.Self, ID: id.UserID}})
+	l.users() // the nudge is lost
+	for range 3 {
+		h.clock.Pass(40 * time.Second)
+		h.sweep()
+		if got := l.users(); !slices.Equal(got, []string{id.UserID}) {
+			t.Errorf("the sweeper nudged %q", got)
+		}
+	}
+}
+
 // A task is one taker's until the moment that was said; the messages of an event
 // take its place; what was done is gone, and nobody does it twice.
 func TestOutbox(t *testing.T) {
@@ -448,6 +471,76 @@ func TestOutbox(t *testing.T) {
 	}, telling(l))
 }
 
+// A plugin is full by its own messages, in number and in bytes; by those of others
+// only when the slot is.
+func TestFull(t *testing.T) {
+	h := newHouse(t, telling(&teller{}))
+	id := h.jwt("alice", 10*time.Hour)
+	box := h.sweeper.Outbox()
+	put := func(plugin string, n, size int) {
+		t.Helper()
+		if err := h.EndAll(t.Context(), id.UserID, admin, "test"); err != nil {
+			t.Fatal(err)
+		}
+		until := h.clock.Now().Add(time.Hour * 24)
+		for _, task := range h.tasks(id.UserID) {
+			if task.Ended == nil {
+				continue
+			}
+			var messages []*host.Task
+			for i := range n {
+				messages = append(messages, &host.Task{Key: fmt.Sprint(task.Key, "-", plugin, "-", i), Plugin: plugin,
+					Message: &host.Fetch{Method: "POST", URL: "https://a.example/", Body: make([]byte, size)}})
+			}
+			if ok, err := box.Replace(t.Context(), task, messages, until, time.Time{}); !ok || err != nil {
+				t.Fatal(ok, err)
+			}
+		}
+		h.clock.Pass(time.Minute)
+	}
+	full := func(plugin string) bool {
+		t.Helper()
+		full, err := box.Full(t.Context(), id.UserID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return full(plugin)
+	}
+	put("many", session.MaxMessages-1, 100)
+	if full("many") || full("large") {
+		t.Error("full with one less than may wait")
+	}
+	put("many", 8, 100) // the answer that fills it
+	put("large", 3, 15<<10)
+	if !full("many") || full("large") || full("other") {
+		t.Error("many messages")
+	}
+	put("large", 2, 15<<10)
+	if !full("large") || full("other") {
+		t.Error("large messages")
+	}
+	for i := range 5 { // of 75 KiB each, with the first 450
+		put(fmt.Sprint("large", i), 5, 15<<10)
+	}
+	if full("other") {
+		t.Error("full by what waits of others")
+	}
+	put("last", 5, 15<<10)
+	if !full("other") {
+		t.Error("a slot that is full takes more")
+	}
+}
+
+// tasks returns what is to be done about a user.
+func (h *house) tasks(userID string) []*host.Task {
+	h.t.Helper()
+	tasks, err := h.sweeper.Outbox().Tasks(h.t.Context(), userID)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return tasks
+}
+
 // What waits keeps its slot, and is counted.
 func TestWaitingIsKeptAndCounted(t *testing.T) {
 	h := newHouse(t, telling(&teller{}))
@@ -497,6 +590,108 @@ func TestCopyTakesWhatWaits(t *testing.T) {
 	h.wantCopied(there, session.Copied{Removed: 1})
 	if got := there.ends(id.UserID); len(got) != 2 {
 		t.Errorf("copied %v", got)
+	}
+}
+
+// What was copied and told by the target meanwhile is not told by it again,
+// however often and when the source is copied once more, as an event or as the
+// messages that the source made of it.
+func TestCopyTellsNothingTwice(t *testing.T) {
+	for name, c := range map[string]struct {
+		then func(h, there *house, id *host.Identity) // in between
+		want session.Copied
+	}{
+		"the source was used": {func(h, _ *house, id *host.Identity) { h.create(id) }, session.Copied{Users: 1, Sessions: 2, Renewed: 1}},
+		"the source ended": {func(h, _ *house, id *host.Identity) {
+			if err := h.EndAll(t.Context(), id.UserID, admin, "test"); err != nil {
+				t.Fatal(err)
+			}
+			h.clock.Pass(time.Minute)
+			h.sweep()
+		}, session.Copied{Users: 1, Renewed: 1}},
+		"nothing is left of either": {func(h, there *house, id *host.Identity) {
+			h.clock.Pass(40 * time.Hour)
+			for range 2 {
+				h.sweep()
+				there.sweep()
+				h.clock.Pass(2 * time.Hour)
+			}
+		}, session.Copied{}},
+		"the source asked": {func(h, there *house, id *host.Identity) {
+			h.create(id)
+			task := h.tasks(id.UserID)[0]
+			m := &host.Task{Key: task.Key + "-hook-0", Plugin: "hook", Message: &host.Fetch{Method: "POST", URL: "https://a.example/"}}
+			if ok, err := h.sweeper.Outbox().Replace(t.Context(), task, []*host.Task{m}, h.clock.Now(), time.Time{}); !ok || err != nil {
+				t.Fatal(ok, err)
+			}
+		}, session.Copied{Users: 1, Sessions: 2, Renewed: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, there := twoHouses(t)
+			tellers := newHouse(t, telling(&teller{}), func(o *session.Options) { o.Cache, o.Now = h.spy, h.clock.Now })
+			id := h.jwt("alice", 10*time.Hour)
+			h.create(id)
+			tellers.create(id)
+			tellers.endOne(id)
+			h.wantCopied(there, session.Copied{Users: 1, Sessions: 1, New: 1})
+			waits := there.tasks(id.UserID)
+			if len(waits) != 1 {
+				t.Fatalf("%d tasks are copied", len(waits))
+			}
+			if ok, err := there.sweeper.Outbox().Drop(t.Context(), waits[0]); !ok || err != nil {
+				t.Fatal(ok, err)
+			}
+			c.then(h, there, id)
+			h.wantCopied(there, c.want)
+			for range 2 {
+				if again := there.tasks(id.UserID); len(again) != 0 {
+					t.Fatalf("%q is told again", again[0].Key)
+				}
+				h.clock.Pass(10 * time.Hour)
+				there.sweep()
+				h.sweep()
+				h.copyTo(there)
+			}
+			h.clock.Pass(9 * 24 * time.Hour)
+			there.sweepAll(id.UserID)
+			if left := there.fields(id.UserID); len(left) != 0 {
+				t.Errorf("left over: %q", left)
+			}
+		})
+	}
+}
+
+// That something waited when a slot was copied hinders no copy once nothing else
+// of it counts: the user begins anew, and is told nothing twice.
+func TestCopyAfterWhatWaited(t *testing.T) {
+	h, there := twoHouses(t)
+	tellers := newHouse(t, telling(&teller{}), func(o *session.Options) { o.Cache, o.Now = h.spy, h.clock.Now })
+	id := h.jwt("alice", time.Hour)
+	h.create(id)
+	tellers.endOne(id)
+	h.create(id)
+	h.wantCopied(there, session.Copied{Users: 1, Sessions: 1, New: 1})
+	if ok, err := there.sweeper.Outbox().Drop(t.Context(), there.tasks(id.UserID)[0]); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	h.clock.Pass(3 * time.Hour)
+	for range 2 {
+		h.sweepAll(id.UserID)
+		there.sweepAll(id.UserID)
+	}
+	token := h.create(h.jwt("alice", time.Hour))
+	h.wantCopied(there, session.Copied{Users: 1, Sessions: 1, New: 1})
+	there.want(token, host.Valid)
+	if again := there.tasks(id.UserID); len(again) != 0 {
+		t.Errorf("%q is told again", again[0].Key)
+	}
+}
+
+// endOne ends the first session of a user.
+func (h *house) endOne(id *host.Identity) {
+	h.t.Helper()
+	if found, err := h.EndSession(h.t.Context(), id.UserID, h.ids(id.UserID)[0], admin); !found || err != nil {
+		h.t.Fatal(found, err)
 	}
 }
 

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -32,9 +31,6 @@ const (
 	// keepWaiting is how long what waits in a slot is kept for somebody to tell
 	// it.
 	keepWaiting = 8 * 24 * time.Hour
-	// maxEvents is how many events wait in one slot; of one kind, one of them
-	// may be beyond it. Further ends are told with the newest of their kind.
-	maxEvents = 32
 	// maxNamed bounds the sessions that one event names.
 	// A plugin must be able to say all of them in one answer.
 	maxNamed = 256
@@ -119,23 +115,42 @@ func (k *chronicle) nudge(userID string) {
 	}
 }
 
-// add makes a change of a slot, which was read as all, write an event too. With
-// as many events as may wait in the slot the event takes the place of the newest
-// of its kind, and tells of both.
+// add makes a change of a slot, which was read as all, write an event too: more
+// than one if it is of more sessions than an event names, of which the others are
+// of sessions alone. With as many as may wait in the slot two are told together.
 func (k *chronicle) add(c *cache.Change, userID string, all map[string][]byte, e *event) error {
-	if waiting := events(all); len(waiting) >= maxEvents {
-		if i := slices.IndexFunc(waiting, func(w waitingEvent) bool { return w.What == e.What && !slices.Contains(c.Delete, w.name) }); i >= 0 {
-			w := waiting[i]
-			k.loud("too many ends of a user's access wait to be told: they are told together", userID, len(waiting))
-			e.Sessions = w.together(e.Sessions)
-			c.If = append(c.If, cache.Field{Name: w.name, Value: all[w.name]})
-			c.Delete = append(c.Delete, w.name)
+	for _, part := range e.parts() {
+		write := []*event{part}
+		if waiting, fresh := events(all, c), countEvents(c.Put); len(waiting)+fresh >= maxEvents {
+			write = k.makeRoom(c, userID, all, waiting, part)
+		}
+		for _, one := range write {
+			if err := k.put(c, one); err != nil {
+				return err
+			}
 		}
 	}
-	if len(e.Sessions) > maxNamed {
-		k.loud("an end of access names only a part of the sessions that ended", userID, len(e.Sessions))
-		e.Sessions = e.Sessions[:maxNamed]
+	return nil
+}
+
+// parts returns the event as events none of which names too many sessions.
+func (e *event) parts() (list []*event) {
+	for names := range slices.Chunk(e.Sessions, maxNamed) {
+		part := *e
+		part.Sessions = names
+		if len(list) > 0 {
+			part.What = host.EndedSession
+		}
+		list = append(list, &part)
 	}
+	if len(list) == 0 {
+		return []*event{e}
+	}
+	return list
+}
+
+// put makes a change write an event under an id that none has.
+func (k *chronicle) put(c *cache.Change, e *event) error {
 	var random [publicBytes]byte
 	if _, err := io.ReadFull(k.rand, random[:]); err != nil {
 		return err
@@ -146,43 +161,6 @@ func (k *chronicle) add(c *cache.Change, userID string, all map[string][]byte, e
 		c.Expires = keep
 	}
 	return nil
-}
-
-func (k *chronicle) loud(text, userID string, n int) {
-	k.logger.Error(text, slog.String("user_id", userID), slog.Int("how_many", n))
-}
-
-// waitingEvent is an event as it was found in a slot.
-type waitingEvent struct {
-	*event
-	name string
-}
-
-// together names the sessions of two events, those that ended first before.
-func (w waitingEvent) together(later []string) []string {
-	list := slices.Clone(w.Sessions)
-	for _, id := range later {
-		if !slices.Contains(list, id) {
-			list = append(list, id)
-		}
-	}
-	return list
-}
-
-// events returns those of a slot that can be read, the newest first.
-func events(all map[string][]byte) (list []waitingEvent) {
-	for name, raw := range all {
-		if !strings.HasPrefix(name, eventField) {
-			continue
-		}
-		if e, err := decodeEvent(raw); err == nil {
-			list = append(list, waitingEvent{e, name})
-		}
-	}
-	slices.SortFunc(list, func(a, b waitingEvent) int {
-		return cmp.Or(cmp.Compare(b.At, a.At), cmp.Compare(a.name, b.name))
-	})
-	return list
 }
 
 // addEnds makes a change that removes the sessions among fields, because their

@@ -23,6 +23,7 @@ type Examination struct {
 	Deactivated    bool
 	Copied         bool      // from another cache
 	Until          time.Time // until when anything in it counts, a deactivation aside
+	Waits          time.Time // until when what is to be told is kept; zero if nothing is
 	Keep           time.Time // until when the slot must be kept, the hour's grace included
 }
 
@@ -61,6 +62,9 @@ func Examine(userID string, all map[string][]byte, now time.Time) (Examination, 
 		last = max(last, until)
 	}
 	x.Until = moment(last)
+	if kept != 0 {
+		x.Waits = moment(kept)
+	}
 	x.Keep = moment(max(last, kept)).Add(grace)
 	if h != nil && (x.Deactivated || h.NotBefore != 0 && h.Keep == 0) { // the latter does not say
 		x.Keep = moment(now.UnixMilli()).Add(forever)
@@ -97,6 +101,8 @@ func (x *Examination) count(h *header, name string, raw []byte, now time.Time) (
 	case name == markField:
 		x.Copied = true
 		_, err = decodeMark(raw)
+	case strings.HasPrefix(name, unreadField):
+		_, err = decodeMoment(raw)
 	case isTask(name):
 		t, _, err := task("", name, raw)
 		if err != nil {

@@ -204,13 +204,10 @@ func (s *Store) RevokeToken(ctx context.Context, id *host.Identity) error {
 }
 
 // tokenEnded makes the change that revokes a JWT tell of it, unless it had ended
-// with everything of its user.
+// with everything of its user. A header that cannot be read does not say so, and
+// holds up neither the end nor what is told of it.
 func (s *Store) tokenEnded(c *cache.Change, id *host.Identity, all map[string][]byte) (told bool, err error) {
-	h, err := decodeHeader(all[headerField])
-	if err != nil {
-		return false, unavailable(err)
-	}
-	if h != nil && h.revokes(id) {
+	if h, err := decodeHeader(all[headerField]); err == nil && h != nil && h.revokes(id) {
 		return false, nil
 	}
 	e := &event{What: host.EndedToken, Why: host.WhyToken, Rank: host.Self, By: id.UserID, At: s.o.Now().UnixMilli(),

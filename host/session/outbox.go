@@ -2,18 +2,27 @@ package session
 
 import (
 	"context"
-	"fmt"
-	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/authhost/authhost/host"
 	"github.com/authhost/authhost/host/cache"
 )
 
-// MaxMessages is how many messages wait in one slot. What ends while there are
-// as many waits as an event.
+// MaxMessages is how many messages of one plugin wait in one slot: with as many,
+// or as many bytes, it is full. What one answer of it holds may be beyond.
 const MaxMessages = 32
+
+const (
+	// maxPluginBytes is that of the messages of one plugin: at the least four of
+	// the largest answers.
+	maxPluginBytes = 64 << 10
+	// maxWaitingBytes is that of all messages of a slot, so that eight plugins
+	// may be full and no other is. A slot is written as a whole by most drivers,
+	// and etcd takes 1.5 MiB at a time.
+	maxWaitingBytes = 512 << 10
+)
 
 // Outbox is what waits in users' slots to be told: events, of which plugins are
 // to be asked, and the messages that they asked for. Each step is one change of
@@ -39,9 +48,7 @@ func (b *Outbox) Tasks(ctx context.Context, userID string) ([]*host.Task, error)
 	var list []*host.Task
 	for name, raw := range all {
 		t, next, err := task(userID, name, raw)
-		if err != nil {
-			b.w.o.Logger.LogAttrs(ctx, slog.LevelError, "what is to be told of a user cannot be read", slog.String("user_id", userID), slog.Any("error", err))
-		} else if t != nil && next <= now {
+		if err == nil && t != nil && next <= now { // of what cannot be read the sweep has said so
 			list = append(list, t)
 		}
 	}
@@ -81,7 +88,7 @@ func (b *Outbox) postpone(ctx context.Context, t *host.Task, tries int, until ti
 // Replace puts the messages that an event is to be told by in its place, all of
 // them the caller's own until a moment, by their keys and plugins; false if
 // somebody else did. With again the event stays for then, for plugins that were
-// not asked. ErrFull says that too many messages wait already.
+// not asked.
 func (b *Outbox) Replace(ctx context.Context, t *host.Task, messages []*host.Task, until, again time.Time) (bool, error) {
 	c := cache.Change{If: []cache.Field{{Name: fieldOf(t), Value: t.Raw}}, Expires: t.Since.Add(keepWaiting)}
 	if again.IsZero() {
@@ -92,15 +99,6 @@ func (b *Outbox) Replace(ctx context.Context, t *host.Task, messages []*host.Tas
 			return false, err
 		}
 		c.Put = []cache.Field{{Name: fieldOf(t), Value: raw}}
-	}
-	if len(messages) > 0 {
-		all, err := b.w.o.Cache.All(ctx, t.UserID)
-		if err != nil {
-			return false, err
-		}
-		if n := countMessages(all); n > 0 && n+len(messages) > MaxMessages {
-			return false, ErrFull
-		}
 	}
 	for _, m := range messages {
 		record := message{Plugin: m.Plugin, Method: m.Message.Method, URL: m.Message.URL, Body: m.Message.Body,
@@ -118,6 +116,30 @@ func (b *Outbox) Replace(ctx context.Context, t *host.Task, messages []*host.Tas
 		until = again
 	}
 	return b.change(ctx, t.UserID, c, until)
+}
+
+// Full says of which plugins so many messages about a user wait that they are
+// not to be asked for more. Each is counted by itself: receivers that do not
+// answer keep nobody but their own plugin from telling.
+func (b *Outbox) Full(ctx context.Context, userID string) (full func(plugin string) bool, err error) {
+	all, err := b.w.o.Cache.All(ctx, userID)
+	if err != nil {
+		return nil, err
+	}
+	whole, messages, bytes := 0, map[string]int{}, map[string]int{}
+	for name, raw := range all {
+		if !strings.HasPrefix(name, messageField) {
+			continue
+		}
+		whole += len(name) + len(raw)
+		if m, err := decodeMessage(raw); err == nil {
+			messages[m.Plugin]++
+			bytes[m.Plugin] += len(name) + len(raw)
+		}
+	}
+	return func(plugin string) bool {
+		return messages[plugin] >= MaxMessages || bytes[plugin] >= maxPluginBytes || whole >= maxWaitingBytes
+	}, nil
 }
 
 // Drop takes a task out, for it was done or given up; false if somebody else
@@ -139,16 +161,4 @@ func (b *Outbox) change(ctx context.Context, userID string, c cache.Change, next
 		_, err = putDue(ctx, b.w.o.Cache, userID, now)
 	}
 	return applied, err
-}
-
-// ErrFull is why an event is not replaced by its messages.
-var ErrFull error = &host.Error{Kind: host.Refused, Public: fmt.Sprintf("%d messages of one user wait already", MaxMessages)}
-
-func countMessages(all map[string][]byte) (n int) {
-	for name := range all {
-		if len(name) > len(messageField) && name[:len(messageField)] == messageField {
-			n++
-		}
-	}
-	return n
 }

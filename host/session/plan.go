@@ -7,6 +7,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/authhost/authhost/host/cache"
@@ -18,6 +19,7 @@ type plan struct {
 	source   []byte
 	src, dst map[string][]byte // as they are; judge takes the marks and the tasks out
 	tasks    []cache.Field     // of src: what waits there to be told
+	untold   []cache.Field     // of them, those that were not copied before
 	rawMark  []byte            // of dst
 	x        Examination       // of src
 }
@@ -38,16 +40,37 @@ func (p *plan) judge(userID string) (settled, error) {
 	if err != nil {
 		return settled{}, err
 	}
-	h, err := decodeHeader(p.src[headerField])
+	p.untold = p.tasks
+	if m != nil && bytes.Equal(m.Source, p.source) {
+		p.untold = slices.DeleteFunc(slices.Clone(p.tasks), func(f cache.Field) bool { return slices.Contains(m.Told, eventOf(f.Name)) })
+	}
+	over, err := p.over(p.src)
 	if err != nil {
 		return settled{}, err
 	}
-	if over, _ := dead(p.src, h, p.now, 0, len(p.src)); len(over) == len(p.src) {
+	if over {
 		p.src = nil
 	}
 	s := settled{absent: len(p.src) == 0, sessions: p.x.Sessions}
-	s.result, s.why = p.compare(m)
+	there := len(p.dst) > 0 || m != nil
+	if m != nil && m.Until+grace.Milliseconds() <= p.now.UnixMilli() { // it is there for what it says of events alone
+		if over, err = p.over(p.dst); err != nil {
+			return settled{}, err
+		}
+		there = !over
+	}
+	s.result, s.why = p.compare(m, there)
 	return s, nil
+}
+
+// over says whether nothing of a slot need be kept.
+func (p *plan) over(all map[string][]byte) (bool, error) {
+	h, err := decodeHeader(all[headerField])
+	if err != nil {
+		return false, err
+	}
+	fields, _ := dead(all, h, p.now, 0, len(all))
+	return len(fields) == len(all), nil
 }
 
 var (
@@ -57,16 +80,18 @@ var (
 
 // compare decides from what source and target hold, and what the mark says of
 // the copy before.
-func (p *plan) compare(m *mark) (result, error) {
-	there := len(p.dst) > 0 || m != nil
+func (p *plan) compare(m *mark, there bool) (result, error) {
+	ours := m != nil && bytes.Equal(m.Source, p.source)
 	switch {
-	case len(p.src) == 0 && !there && len(p.tasks) == 0:
+	case len(p.src) == 0 && !there && len(p.untold) == 0:
 		return nothing, nil
 	case !there:
 		return fresh, nil
+	case sameFields(p.src, p.dst) && ours && len(p.untold) > 0:
+		return renewed, nil
 	case sameFields(p.src, p.dst):
 		return same, nil
-	case m == nil || !bytes.Equal(m.Source, p.source):
+	case !ours:
 		if len(p.src) == 0 {
 			return nothing, nil
 		}
@@ -111,11 +136,16 @@ func (p *plan) conditions() (list []cache.Field) {
 // change makes the target's slot what the source's is.
 func (p *plan) change() cache.Change {
 	m := mark{Source: p.source, Sum: sum(p.src), Until: p.x.Until.UnixMilli()}
+	for _, f := range p.tasks {
+		if id := eventOf(f.Name); !slices.Contains(m.Told, id) {
+			m.Told, m.Keep = append(m.Told, id), p.x.Waits.UnixMilli()
+		}
+	}
 	c := cache.Change{If: p.conditions(), Put: []cache.Field{{Name: markField, Value: encode(m)}}, Expires: p.x.Keep}
 	for name, value := range p.src {
 		c.Put = append(c.Put, cache.Field{Name: name, Value: value})
 	}
-	c.Put = append(c.Put, p.tasks...)
+	c.Put = append(c.Put, p.untold...)
 	for name := range p.dst {
 		if _, stays := p.src[name]; !stays {
 			c.Delete = append(c.Delete, name)
@@ -129,17 +159,27 @@ func (p *plan) removal() cache.Change {
 	return cache.Change{If: p.conditions(), Delete: append(slices.Collect(maps.Keys(p.dst)), markField)}
 }
 
-// takeTasks takes out of a slot what waits to be told. It is copied with what it
-// tells of, and compared with nothing: source and target each tell, and both may
-// tell the same.
+// takeTasks takes out of a slot what waits to be told. It is copied once, with
+// what it tells of, and compared with nothing: source and target each tell, and
+// both may tell the same. The mark says of which events the target has had
+// something, whatever has become of it in either since.
 func takeTasks(fields map[string][]byte) (tasks []cache.Field) {
 	for name, value := range fields {
-		if isTask(name) {
+		switch {
+		case isTask(name):
 			tasks = append(tasks, cache.Field{Name: name, Value: value})
-			delete(fields, name)
+		case !strings.HasPrefix(name, unreadField): // of what is not copied
+			continue
 		}
+		delete(fields, name)
 	}
 	return tasks
+}
+
+// eventOf is the id of the event that a task is, or that its message tells of.
+func eventOf(field string) string {
+	key := field[len(eventField):] // as long as messageField
+	return key[:min(len(key), len(EventPrefix)+publicChars)]
 }
 
 func sameFields(a, b map[string][]byte) bool { return maps.EqualFunc(a, b, bytes.Equal) }

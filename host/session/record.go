@@ -23,6 +23,7 @@ const (
 	markField      = "c"  // a mark: the slot was copied from another cache
 	eventField     = "e:" // and the event's id: an end of access that is to be told
 	messageField   = "d:" // and its key: a message that tells of one
+	unreadField    = "q:" // and the name of one of these two: until when it is kept though it cannot be read
 	generationLen  = 16
 )
 
@@ -64,6 +65,9 @@ type mark struct {
 	Source []byte `cbor:"1,keyasint"` // which cache
 	Sum    []byte `cbor:"2,keyasint"` // of the fields as they were copied
 	Until  int64  `cbor:"3,keyasint"` // until when anything in them counts
+
+	Told []string `cbor:"4,keyasint,omitempty"` // events that waited there and were copied: not to be told again
+	Keep int64    `cbor:"5,keyasint,omitempty"` // until when those may wait there
 }
 
 // records decodes what encode wrote: texts as they came, each key once.

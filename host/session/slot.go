@@ -48,8 +48,8 @@ func live(all map[string][]byte, h *header, now time.Time) ([]entry, error) {
 // A session need not once another generation has begun, or slack after its
 // deadline; its attributes go with it; a revocation stays an hour longer than
 // it must, lest a replica whose clock is behind take its JWT for a valid one; so
-// does the mark of a copy. The header goes last. What cannot be read stays, for it may be of a later
-// version.
+// does the mark of a copy. The header goes last. What cannot be read stays, for it
+// may be of a later version; what waits to be told for as long as unread.go says.
 func dead(all map[string][]byte, h *header, now time.Time, slack time.Duration, most int) (fields []cache.Field, next int64) {
 	until := func(at int64) bool {
 		if at <= now.UnixMilli() {
@@ -62,7 +62,7 @@ func dead(all map[string][]byte, h *header, now time.Time, slack time.Duration, 
 	}
 	for name, raw := range all {
 		if gone(all, h, name, raw, slack, until) {
-			fields = append(fields, cache.Field{Name: name, Value: raw})
+			fields = append(fields, cache.Field{Name: name, Value: present(raw)})
 		}
 	}
 	if len(fields) > most {
@@ -92,7 +92,11 @@ func gone(all map[string][]byte, h *header, name string, raw []byte, slack time.
 		return err == nil && until(moment+grace.Milliseconds())
 	case name == markField:
 		m, err := decodeMark(raw)
-		return err == nil && until(m.Until+grace.Milliseconds())
+		return err == nil && until(max(m.Until, m.Keep)+grace.Milliseconds())
+	case isTask(name):
+		return unreadGone(all, name, raw, until)
+	case strings.HasPrefix(name, unreadField):
+		return markGone(all, name, raw, until)
 	}
 	return false
 }

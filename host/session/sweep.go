@@ -205,14 +205,25 @@ func (w *Sweeper) sweep(ctx context.Context, userID string) (l look, err error) 
 		h, err := decodeHeader(all[headerField])
 		if err != nil {
 			w.o.Logger.LogAttrs(ctx, slog.LevelError, "a slot cannot be read", slog.String("user_id", userID), slog.Any("error", err))
-			return look{next: now.Add(grace).UnixMilli()}, nil
+			if l = (look{task: firstTask(all)}); l.task == 0 {
+				l.next = now.Add(grace).UnixMilli()
+			}
+			return l, nil
 		}
 		fields, next := dead(all, h, now, 0, sweepMost)
 		l = look{next, firstTask(all)}
-		if len(fields) == 0 {
+		found := unread(all)
+		if len(fields)+len(found) == 0 {
 			return l, nil
 		}
 		c := cache.Change{If: append(fields, cache.Field{Name: headerField, Value: all[headerField]})}
+		if len(found) > 0 {
+			until := now.Add(keepWaiting)
+			if _, err := putDue(ctx, w.o.Cache, userID, until); err != nil {
+				return l, err
+			}
+			keepUnread(&c, all, found, until)
+		}
 		for _, f := range fields {
 			c.Delete = append(c.Delete, f.Name)
 		}
@@ -228,6 +239,9 @@ func (w *Sweeper) sweep(ctx context.Context, userID string) (l look, err error) 
 		applied, err := w.o.Cache.Change(ctx, userID, c)
 		if err != nil {
 			return l, err
+		}
+		if applied {
+			w.sayUnread(ctx, userID, all, found, c.Delete)
 		}
 		if applied && next != now.UnixMilli() {
 			return l, nil
