@@ -63,7 +63,7 @@ test-raced:
 # packages only what many goroutines do at once is run with it.
 test-plain:
 	@date '+== $@, %T'
-	$(GO) test $(VETTED) -p 1 ./host/plugin/... ./abi/conformance
+	$(GO) test $(VETTED) -p 1 -timeout 20m ./host/plugin/... ./abi/conformance
 	$(GO) test -race $(VETTED) -p 1 -run 'Hammer|Busy|Close|Spare|Breaker|Shared|NoInstance|Slow|Budget' ./host/plugin/...
 	for m in sdk plugins; do (cd $$m && $(GO) test -race $(VETTED) -p 1 ./...) || exit 1; done
 

@@ -4,7 +4,7 @@ import "slices"
 
 // brief is up to how many units a function may take, with those it calls that
 // do not look for fuel, so that it need not look itself when it is entered.
-const brief = 2048
+const brief = 512
 
 // A callGraph finds the functions that need not look for fuel when they are
 // entered: short ones, among which no call comes back to where it began.
@@ -13,6 +13,7 @@ type callGraph struct {
 	calls [][]uint32 // of each function, which it calls; nil: none
 	cost  []uint32   // of each, what it takes at most between two loops' turns
 	state []callState
+	deep  []bool // of each that does not look, whether it may call one that does
 }
 
 type callState uint8
@@ -30,6 +31,7 @@ func (g *callGraph) add(cost uint32, calls []uint32, any bool) {
 		state, calls = looks, nil
 	}
 	g.calls, g.cost, g.state = append(g.calls, slices.Clone(calls)), append(g.cost, cost), append(g.state, state)
+	g.deep = append(g.deep, false)
 }
 
 // decide judges all functions, each after those that it calls where that can
@@ -84,6 +86,7 @@ func (g *callGraph) judge(f int) {
 		}
 	}
 	if g.state[f] == undecided { // it does not call itself
+		g.deep[f] = slices.ContainsFunc(g.calls[f], func(to uint32) bool { return g.state[to] == looks || g.deep[to] })
 		g.state[f], g.cost[f] = unlooking, uint32(sum)
 	}
 }

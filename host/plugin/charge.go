@@ -9,9 +9,6 @@ const (
 	// merged is up to how many units a charge may pay for code that is then
 	// jumped over: fewer charges for code that branches a lot.
 	merged = 16
-	// unchecked is how many units a function's charges may take one after
-	// another before one looks whether any are left.
-	unchecked = 4096
 	// entryCost is charged for entering a function, besides its locals.
 	entryCost = 4
 	// loopCost is charged for each turn of a loop, besides its code: a loop
@@ -19,12 +16,11 @@ const (
 	loopCost = 4
 	// hostCost is charged for calling a function of the host.
 	hostCost = 250
-	// A function that calls none, has no loops and takes no more than
-	// leafCost does not look whether fuel is left: its callers do, after
-	// every so many calls.
-	leafCost       = 256
-	callsUnchecked = 64
-	// A leaf that takes no more than this does not even count, see leaf.
+	// leafCost is how many units a function may take before a loop that it
+	// begins with, so that the loop alone looks.
+	leafCost = 256
+	// A function that takes no more than this and calls none does not count,
+	// its callers do.
 	smallLeaf = 24
 )
 
@@ -35,7 +31,7 @@ type edit struct {
 	at    int    // the place in the code
 	width int    // how many bytes of it are replaced, or of a loop's head
 	value uint32 // units charged; by how much a size is shifted; where in planner.bytes the new bytes begin
-	size  int    // how many those are
+	size  int    // how many those are, or how a function was called
 }
 
 type editKind uint8
@@ -53,6 +49,15 @@ const (
 	store               // writes the counter
 	load                // reads the counter
 	replace             // puts other bytes
+
+	// What follows is for look alone, which leaves none of them.
+	opened      // a block of the kind that value says
+	turned      // the second arm of an if begins
+	closed      // a block ends
+	jumped      // a jump to the end of the block that value says, 0 the function
+	jumpedAhead // one through the dispatcher
+	stopped     // what follows is not reached
+	returned    // a function was called, which took value at most; size says how
 )
 
 // function moves the index of a function, also in dead code, and pays for a
@@ -70,11 +75,17 @@ func (p *planner) function(in instruction, at, end int) {
 	}
 	p.sync(store, at)
 	p.renumber(in, at, end)
-	if own < 0 {
+	switch {
+	case own < 0:
 		p.spend(hostCost)
 		p.sync(load, end)
-	} else {
-		p.called(end)
+	case own >= len(p.meter.graph.state): // there is no such function
+	case p.meter.graph.state[own] != unlooking:
+		p.called(end, 0, looked)
+	case p.meter.graph.deep[own]:
+		p.called(end, p.meter.graph.cost[own], mayReturn)
+	default:
+		p.called(end, p.meter.graph.cost[own], shallow)
 	}
 }
 
@@ -87,18 +98,14 @@ func (p *planner) renumber(in instruction, at, end int) {
 	p.replace(at+1, end, from)
 }
 
-// called reads the counter after a call, and now and then looks at it.
-func (p *planner) called(at int) {
+// called reads the counter after a call, and may look at it.
+func (p *planner) called(at int, cost uint32, how int) {
 	if p.dead {
 		return
 	}
-	p.sync(load, at)
 	p.plain = false
-	p.calls++
-	if p.since++; p.since == callsUnchecked {
-		p.since = 0
-		p.edits = append(p.edits, edit{kind: checked, at: at})
-	}
+	p.sync(load, at)
+	p.edits = append(p.edits, edit{kind: returned, at: at, value: cost, size: how})
 }
 
 // sync has the counter written or read.
@@ -145,14 +152,19 @@ func (p *planner) relabel(in instruction, at, end int) {
 	p.replace(at+1, end, from)
 }
 
-// goBack has a jump look for fuel that may go round for ever, see dispatcher.
-func (p *planner) goBack(in instruction, at int) {
-	if _, found := slices.BinarySearch(p.jumps.back, at); !found || p.dead {
+// dispatch plans for a jump to the head of the dispatcher: one that may go
+// round for ever looks for fuel, any other is one to where it leads.
+func (p *planner) dispatch(in instruction, at int) {
+	here := len(p.targets) - 1
+	n := here - int(in.index)
+	if p.dead || n < 0 {
 		return
 	}
-	here := p.targets[len(p.targets)-1].loops
-	loop := p.targets[len(p.targets)-1-int(in.index)].loops
-	p.edits = append(p.edits, edit{kind: goBack, at: at, value: in.index + uint32(here-loop) + 1})
+	if _, found := slices.BinarySearch(p.jumps.back, at); found {
+		p.edits = append(p.edits, edit{kind: goBack, at: at, value: in.index + uint32(p.targets[here].loops-p.targets[n].loops) + 1})
+	} else if to, found := p.jumps.leads(at); found {
+		p.edits = append(p.edits, edit{kind: jumpedAhead, value: uint32(n + 1 + to)})
+	}
 }
 
 func (p *planner) bySize(kind editKind, at int, shift uint32) {

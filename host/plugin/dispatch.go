@@ -14,6 +14,8 @@ import "slices"
 type dispatcher struct {
 	loop int   // where it is in the code, or never
 	back []int // where the jumps are that may lead back
+	on   []int // where the others are
+	to   []int // the block to whose end each of those leads, 0 the outermost
 
 	blocks int      // how many it begins with
 	local  uint32   // by which it jumps
@@ -23,7 +25,7 @@ type dispatcher struct {
 
 // reset finds the dispatcher of a function: its first loop, or none.
 func (d *dispatcher) reset(code []byte) {
-	d.loop, d.back, d.blocks = never, d.back[:0], 0
+	d.loop, d.back, d.on, d.to, d.blocks = never, d.back[:0], d.on[:0], d.to[:0], 0
 	r := reader{code}
 	loop, ok := d.head(&r, len(code))
 	if ok && d.jumps(&r, code) {
@@ -93,7 +95,12 @@ func (d *dispatcher) jumps(r *reader, code []byte) bool {
 				return true
 			}
 		case opBr:
-			if in.index == head && !d.ahead(target, open) {
+			if in.index != head {
+				break
+			}
+			if to, ok := d.ahead(target, open); ok {
+				d.on, d.to = append(d.on, at), append(d.to, to)
+			} else {
 				d.back = append(d.back, at)
 			}
 		case opBrIf, opBrTable:
@@ -106,13 +113,23 @@ func (d *dispatcher) jumps(r *reader, code []byte) bool {
 	return false
 }
 
-// ahead says whether the place that the dispatcher jumps to by a value of its
-// local (-1: unknown) lies behind the end of a block that is still open.
-func (d *dispatcher) ahead(value, open int) bool {
+// ahead returns the block to whose end the dispatcher jumps by a value of its
+// local (-1: unknown), and whether that is still open.
+func (d *dispatcher) ahead(value, open int) (block int, ok bool) {
 	if value < 0 {
-		return false
+		return 0, false
 	}
-	return int(d.table[min(value, len(d.table)-1)]) >= d.blocks-open
+	block = d.blocks - 1 - int(d.table[min(value, len(d.table)-1)])
+	return block, block < open
+}
+
+// leads returns the block to whose end a jump leads that is not one back.
+func (d *dispatcher) leads(at int) (block int, ok bool) {
+	n, ok := slices.BinarySearch(d.on, at)
+	if !ok {
+		return 0, false
+	}
+	return d.to[n], true
 }
 
 func (d *dispatcher) next(r *reader) (in instruction, err error) {

@@ -25,7 +25,7 @@ const (
 	// what a later part is sized to last.
 	firstPart = 1 << 17
 	leastPart = 1 << 12
-	mostPart  = 1 << 27 // more than the code between two questions can take
+	mostPart  = 1 << 27 // more than one function takes between two questions
 	partTime  = time.Millisecond
 
 	// A call may take clockFactor times its limit by the clock, and

@@ -33,17 +33,17 @@ type planner struct {
 	must    bool // it does
 	dead    bool // what is read is never reached
 	nested  int  // blocks in dead code
-	calls   int  // functions called
-	since   int  // those since fuel was last looked at
+	head    int  // the charge at the head of the dispatcher
 	plain   bool // no jumps and calls were read yet
 	loop    bool // the function begins with a loop, which looks
 	brief   bool // it need not look when it is entered
+	scopes  []scope
 }
 
 // plan reads a function's code and returns the edits, in the order of their
 // places and valid until the next call.
 func (p *planner) plan(code []byte, locals uint32, brief bool) ([]edit, error) {
-	*p = planner{meter: p.meter, jumps: p.jumps, edits: p.edits[:0], targets: append(p.targets[:0], jumpTarget{source: never}), labels: p.labels[:0], bytes: p.bytes[:0], pending: never, plain: true, brief: brief}
+	*p = planner{meter: p.meter, jumps: p.jumps, edits: p.edits[:0], targets: append(p.targets[:0], jumpTarget{source: never}), labels: p.labels[:0], bytes: p.bytes[:0], scopes: p.scopes[:0], pending: never, plain: true, brief: brief}
 	p.jumps.reset(code)
 	p.edits = append(p.edits, edit{kind: charge, value: entryCost + locals/8})
 	r := reader{code}
@@ -94,25 +94,23 @@ func (p *planner) step(in instruction, at, end int) {
 	case opBr, opBrTable:
 		if in.op == opBr {
 			p.jump(in.index)
-			p.goBack(in, at)
+			p.dispatch(in, at)
 		}
 		for _, l := range p.labels {
 			p.jump(l)
 		}
 		p.relabel(in, at, end)
-		p.settle()
-		p.dead = true
+		p.stop()
 	case opReturn:
 		p.settle()
 		p.sync(store, at)
-		p.dead = true
+		p.stop()
 	case opUnreachable:
-		p.settle()
-		p.dead = true
+		p.stop()
 	case opCallIndirect:
 		p.spend(smallLeaf) // should it be one
 		p.sync(store, at)
-		p.called(end)
+		p.called(end, brief, mayReturn)
 	}
 }
 
@@ -175,7 +173,20 @@ func (p *planner) jump(label uint32) {
 	p.plain = false
 	if n := len(p.targets) - 1 - int(label); n >= 0 {
 		p.targets[n].source = min(p.targets[n].source, p.here())
+		if p.targets[n].op != opLoop {
+			p.edits = append(p.edits, edit{kind: jumped, value: uint32(n)})
+		}
 	}
+}
+
+// stop says that what follows is not reached.
+func (p *planner) stop() {
+	if p.dead {
+		return
+	}
+	p.settle()
+	p.edits = append(p.edits, edit{kind: stopped})
+	p.dead = true
 }
 
 func (p *planner) enter(op byte, at, end int) {
@@ -188,10 +199,14 @@ func (p *planner) enter(op byte, at, end int) {
 	case opIf:
 		p.plain = false
 		t.parted = p.here()
+		p.edits = append(p.edits, edit{kind: opened, value: uint32(op)})
 		p.part(end, false)
+	case opBlock:
+		p.edits = append(p.edits, edit{kind: opened, value: uint32(op)})
 	case opLoop:
 		p.settle()
 		p.pending = never
+		p.edits = append(p.edits, edit{kind: opened, value: uint32(op)})
 		head := edit{kind: chargeLoop, at: end, width: end - at, value: loopCost}
 		if at == p.jumps.loop {
 			head.kind = charge
@@ -204,6 +219,9 @@ func (p *planner) enter(op byte, at, end int) {
 		}
 		p.plain = false
 		p.current = len(p.edits)
+		if at == p.jumps.loop {
+			p.head = p.current
+		}
 		p.edits = append(p.edits, head)
 	}
 	p.targets = append(p.targets, t)
@@ -219,6 +237,7 @@ func (p *planner) otherwise(at int) {
 		t.source = min(t.source, p.here())
 	}
 	t.op, p.dead = opElse, false
+	p.edits = append(p.edits, edit{kind: turned})
 	p.part(at, p.current != t.parted)
 }
 
@@ -232,6 +251,9 @@ func (p *planner) leave(at, end int) {
 	p.targets = p.targets[:len(p.targets)-1]
 	if t.op == opIf {
 		t.source = min(t.source, t.parted)
+	}
+	if len(p.targets) > 0 {
+		p.edits = append(p.edits, edit{kind: closed})
 	}
 	switch {
 	case len(p.targets) == 0:
@@ -249,26 +271,5 @@ func (p *planner) leave(at, end int) {
 		}
 		p.dead = false
 		p.part(end, here != t.source)
-	}
-}
-
-// look has charges look for what is left often enough. Where code jumps over
-// one that looks, it also jumps over what that pays for.
-func (p *planner) look() {
-	since, sum := uint64(0), uint64(0)
-	for i := range p.edits {
-		e := &p.edits[i]
-		switch e.kind {
-		case charge:
-			sum += uint64(e.value)
-			if since += uint64(e.value); since > unchecked {
-				e.kind, since = checked, 0
-			}
-		case checked, chargeUp, chargeDown, chargeLoop:
-			since = 0
-		}
-	}
-	if entry := &p.edits[0]; entry.kind == charge && !p.loop && !p.brief && (p.calls > 0 || sum > leafCost) {
-		entry.kind = checked
 	}
 }
