@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,7 +62,7 @@ func FuzzMeter(f *testing.F) {
 func meterAlike(t *testing.T, config wazero.RuntimeConfig, module []byte, valid bool) {
 	guarded, err := guard(module)
 	if err != nil {
-		if valid {
+		if valid && !strings.Contains(err.Error(), "compiling takes too much") { // loops in loops in loops
 			t.Fatalf("%v: %x", err, module)
 		}
 		return
