@@ -316,6 +316,48 @@ func TestReceiverHangs(t *testing.T) {
 	stop()
 }
 
+// Whatever panics in sending a message or in asking a plugin, it is a try that
+// failed as any other: it is counted, holds up nobody else, and is made again.
+func TestSenderAndPluginPanic(t *testing.T) {
+	falls, up := &receiver{}, &receiver{}
+	falls.answers(func(f host.Fetch) host.Fetched { panic("fell at " + f.URL) })
+	var asked atomic.Int64
+	g := newRig(t, nil, notify.Plugin{Name: "falls", Sender: falls, Notifier: posts("https://falls.example/secret-path")},
+		notify.Plugin{Name: "fell", Sender: up, Notifier: notifier(func(c *host.Call) ([]host.Fetch, error) {
+			if asked.Add(1) == 1 {
+				var none *host.Ended
+				return nil, errors.New(none.ID)
+			}
+			return posts("https://fell.example/")(c)
+		})}, notify.Plugin{Name: "up", Sender: up, Notifier: posts("https://up.example/")})
+	g.run()
+	const users = 20 // more than there are workers
+	for i := range users {
+		g.logout(fmt.Sprint("user", i))
+	}
+	eventually(t, "the others are told", func() bool { return g.counted("up delivered") == users && g.counted("fell delivered") == users })
+	eventually(t, "a try has failed", func() bool { return g.counted("falls failed") > 0 })
+	if g.counted("event failed") != 1 || g.counted("falls delivered") != 0 {
+		t.Errorf("counted %v", g.results)
+	}
+	falls.answers(nil)
+	eventually(t, "all are told", func() bool { return g.counted("falls delivered") == users })
+	if n := len(falls.keys()); n != users {
+		t.Errorf("%d were sent for %d ends", n, users)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	log := g.log.String()
+	for _, want := range []string{"a message was not delivered", "the host panicked: string", "the host panicked: runtime error: invalid memory address", "TestSenderAndPluginPanic"} {
+		if !strings.Contains(log, want) {
+			t.Errorf("%q is not in the log", want)
+		}
+	}
+	if strings.Contains(log, "secret-path") {
+		t.Errorf("the log says %s", log)
+	}
+}
+
 // A receiver that answers with an error for one message is sent the others.
 func TestOneMessageIsRefused(t *testing.T) {
 	r := &receiver{}
@@ -482,26 +524,36 @@ func TestFullPluginHoldsUpNoOther(t *testing.T) {
 }
 
 // losing is an outbox of which somebody else always was faster to take up
-// messages, as often as it is told.
+// messages, as often as it is told; or it panics instead.
 type losing struct {
 	notify.Outbox
-	times atomic.Int64
+	times  atomic.Int64
+	panics bool
 }
 
 func (l *losing) Claim(ctx context.Context, t *host.Task, until time.Time) (bool, error) {
 	if t.Message != nil && l.times.Add(-1) >= 0 {
+		if l.panics {
+			panic("fell")
+		}
 		return false, nil
 	}
 	return l.Outbox.Claim(ctx, t, until)
 }
 
 // Messages that others took up instead leave a receiver as free as it was,
-// however many there are.
+// however many there are, and so do those that nobody could, for the cache panics.
 func TestLostClaims(t *testing.T) {
+	for _, panics := range []bool{false, true} {
+		t.Run(fmt.Sprint("panics ", panics), func(t *testing.T) { lostClaims(t, panics) })
+	}
+}
+
+func lostClaims(t *testing.T, panics bool) {
 	r := &receiver{}
 	r.answers(func(host.Fetch) host.Fetched { return host.Fetched{Status: 500} }) // so that messages wait to be claimed
 	g := newRig(t, nil, notify.Plugin{Name: "hook", Sender: r, Notifier: posts("https://a.example/")})
-	box := &losing{Outbox: g.sweeper.Outbox()}
+	box := &losing{Outbox: g.sweeper.Outbox(), panics: panics}
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup
 	all.Go(func() { g.teller.Run(ctx, box) })

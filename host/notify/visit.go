@@ -2,6 +2,7 @@ package notify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -21,6 +22,11 @@ type visit struct {
 // make does what is to be done about the user. What fails is left to a later
 // visit; the user is on a due-list.
 func (v *visit) make(ctx context.Context) {
+	defer func() {
+		if r := recover(); r != nil { // nobody else would
+			v.log(ctx, slog.LevelError, "what is to be told of a user is told later", slog.Any("error", panicked(r)))
+		}
+	}()
 	tasks, err := v.box.Tasks(ctx, v.userID)
 	if err != nil {
 		v.log(ctx, slog.LevelWarn, "what is to be told of a user is not known", slog.Any("error", err))
@@ -132,8 +138,11 @@ func (v *visit) answers(ctx context.Context, realm string, plugins []Plugin, tas
 			continue
 		}
 		within, cancel := context.WithTimeout(ctx, asking)
-		wanted, err := p.Notifier.Notify(within, &host.Call{Now: v.o.Now(), Realm: realm, Ended: task.Ended})
+		wanted, err := asked(within, p.Notifier, &host.Call{Now: v.o.Now(), Realm: realm, Ended: task.Ended})
 		cancel()
+		if _, ok := errors.AsType[*panicError](err); ok { // of any other the plugin has told
+			v.failing(ctx, "a plugin was asked about an end of access in vain", task, err)
+		}
 		if err != nil {
 			stays = true
 			continue
@@ -162,16 +171,22 @@ func (v *visit) deliver(ctx context.Context, task *host.Task) {
 		v.nudgeIn(wait, v.userID)
 		return
 	}
+	taken := false
+	defer func() {
+		if !taken { // also if that panicked
+			v.receivers.unsent(r)
+		}
+	}()
 	if v.o.Now().Add(sending).After(task.Until) { // else it was claimed when it was made
 		if ok, err := v.box.Claim(ctx, task, v.o.Now().Add(claim)); err != nil || !ok {
-			v.receivers.unsent(r)
 			v.failing(ctx, "a message cannot be taken up", task, err)
 			return
 		}
 	}
+	taken = true
 	within, cancel := context.WithTimeout(ctx, sending)
 	defer cancel()
-	got := sender.Fetch(within, keyed(*task.Message, task.Key))
+	got := sent(within, sender, keyed(*task.Message, task.Key))
 	v.receivers.leave(r, got.Status == 0 || got.Status == 429 || got.Status >= 502 && got.Status <= 504, v.o.Now())
 	if got.Status >= 200 && got.Status <= 299 {
 		v.o.Metrics.EndedMessage(task.Plugin, Delivered)
