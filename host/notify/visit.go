@@ -189,10 +189,10 @@ func (v *visit) deliver(ctx context.Context, task *host.Task) {
 	got := sent(within, sender, keyed(*task.Message, task.Key))
 	v.receivers.leave(r, got.Status == 0 || got.Status == 429 || got.Status >= 502 && got.Status <= 504, v.o.Now())
 	if got.Status >= 200 && got.Status <= 299 {
-		v.o.Metrics.EndedMessage(task.Plugin, Delivered)
 		if _, err := v.box.Drop(ctx, task); err != nil {
 			v.failing(ctx, "a message that was delivered will be sent again", task, err)
 		}
+		v.o.Metrics.EndedMessage(task.Plugin, Delivered)
 		return
 	}
 	pause := backoff(task.Tries)
