@@ -241,7 +241,7 @@ func (w *Sweeper) sweep(ctx context.Context, userID string) (l look, err error) 
 			return l, err
 		}
 		if applied {
-			w.sayUnread(ctx, userID, all, found, c.Delete)
+			w.sayUnread(ctx, userID, all, found, fields)
 		}
 		if applied && next != now.UnixMilli() {
 			return l, nil

@@ -144,6 +144,33 @@ func TestDeactivationIsToldWhateverWaits(t *testing.T) {
 	}
 }
 
+// What a sweeper has told together is told: the log does not say that it was
+// removed.
+func TestSweeperTellsTogether(t *testing.T) {
+	var log bytes.Buffer
+	h := newHouse(t, telling(&teller{}))
+	var err error
+	if h.sweeper, err = session.NewSweeper(session.SweeperOptions{Cache: h.spy, Now: h.clock.Now, Teller: &teller{}, Logger: slog.New(slog.NewTextHandler(&log, nil))}); err != nil {
+		t.Fatal(err)
+	}
+	id := h.jwt("alice", 2*time.Hour)
+	last := h.create(id)
+	for range maxEvents {
+		if err := h.end(h.create(id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.clock.Pass(2*time.Hour + time.Minute)
+	h.sweep()
+	list := h.ends(id.UserID)
+	if len(list) != maxEvents || !slices.ContainsFunc(list, func(e host.Ended) bool { return slices.Contains(e.Sessions, sessionID(t, last)) }) {
+		t.Errorf("%d events, or the last session is in none", len(list))
+	}
+	if text := log.String(); !strings.Contains(text, "told together") || strings.Contains(text, "removed") {
+		t.Errorf("the log says %s", text)
+	}
+}
+
 // A login that ends very many sessions tells of each.
 func TestManyDisplacedAreAllNamed(t *testing.T) {
 	h := newHouse(t, telling(&teller{}))

@@ -65,8 +65,9 @@ func markGone(all map[string][]byte, mark string, raw []byte, until func(int64) 
 	return until(kept)
 }
 
-// sayUnread says what was done with tasks that cannot be read.
-func (w *Sweeper) sayUnread(ctx context.Context, userID string, all map[string][]byte, kept []string, deleted []string) {
+// sayUnread says what was done with tasks that cannot be read, of which some are
+// kept and some were among what need not be kept any longer.
+func (w *Sweeper) sayUnread(ctx context.Context, userID string, all map[string][]byte, kept []string, over []cache.Field) {
 	say := func(text string, names []string) {
 		if len(names) == 0 {
 			return
@@ -76,9 +77,9 @@ func (w *Sweeper) sayUnread(ctx context.Context, userID string, all map[string][
 	}
 	say("what is to be told of a user cannot be read: it is kept for 8 days, for replicas of another version", kept)
 	var removed []string
-	for _, name := range deleted {
-		if isTask(name) {
-			removed = append(removed, name)
+	for _, f := range over {
+		if isTask(f.Name) {
+			removed = append(removed, f.Name)
 		}
 	}
 	say("what was to be told of a user was removed: nobody could read it for 8 days", removed)
