@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	mathrand "math/rand/v2"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -164,8 +165,14 @@ func (w *Sweeper) list(ctx context.Context, list int) (users int, err error) {
 }
 
 // visit looks at one user, and sees to it that the next look is due before this
-// one is done with.
-func (w *Sweeper) visit(ctx context.Context, list int, member, userID string, until time.Time) error {
+// one is done with. A panic is an error: one replica after the other is given the
+// user, and would end by it.
+func (w *Sweeper) visit(ctx context.Context, list int, member, userID string, until time.Time) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the host panicked: %v\n%s", r, debug.Stack())
+		}
+	}()
 	l, err := w.sweep(ctx, userID)
 	if err != nil {
 		return err

@@ -128,6 +128,37 @@ func TestSweeperDies(t *testing.T) {
 	})
 }
 
+// A panic at one user is an error of that user, who is looked at again when the
+// lease ends; the others are looked at meanwhile.
+func TestSweeperPanics(t *testing.T) {
+	h := newHouse(t)
+	var users []string
+	for i := range 3 {
+		id := h.jwt(fmt.Sprint("user", i), time.Hour)
+		h.create(id)
+		users = append(users, id.UserID)
+	}
+	left := func() (n int) {
+		for _, userID := range users {
+			n += min(len(h.fields(userID)), 1)
+		}
+		return n
+	}
+	h.clock.Pass(time.Hour + 5*time.Second)
+	h.spy.beforeChange = func() { panic("fell") }
+	n, err := h.sweeper.Round(t.Context())
+	if n != 3 || err == nil || !strings.Contains(err.Error(), "panicked: fell") || !strings.Contains(err.Error(), "TestSweeperPanics") {
+		t.Errorf("%d users, %v", n, err)
+	}
+	if n := left(); n != 1 {
+		t.Errorf("%d users are left", n)
+	}
+	h.clock.Pass(time.Minute + time.Second)
+	if n := h.sweep(); n != 1 || left() != 0 {
+		t.Errorf("%d users were looked at again, %d are left", n, left())
+	}
+}
+
 // If the next look cannot be put on a list, this one is not taken off.
 func TestSweeperKeepsItsPlace(t *testing.T) {
 	h := newHouse(t)
