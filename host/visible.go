@@ -31,11 +31,30 @@ func (c *Call) Secret(s string) bool {
 	})
 }
 
+const blank = "(holds a credential)"
+
 // Blank returns s, or that it holds the value of a credential: what is shown
 // of a call to anybody but its plugin.
 func (c *Call) Blank(s string) string {
 	if c.Secret(s) {
-		return "(holds a credential)"
+		return blank
 	}
 	return s
+}
+
+// tellingStart is how many bytes of a value's beginning tell more than its
+// kind: less than that many may stand anywhere by chance.
+const tellingStart = 8
+
+// BlankCut is [Call.Blank] for a text that may have been cut off, and then ends
+// in the beginning of a value.
+func (c *Call) BlankCut(s string) string {
+	for _, f := range c.Found {
+		for n := min(len(s), len(f.Value)); n >= tellingStart; n-- {
+			if strings.HasSuffix(s, f.Value[:n]) {
+				return blank
+			}
+		}
+	}
+	return c.Blank(s)
 }

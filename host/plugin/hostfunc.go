@@ -150,7 +150,7 @@ func log(ctx context.Context, m api.Module, stack []uint64) {
 		panic(fault("log: the line is not within memory"))
 	}
 	i.tank.charge(min(len(line), maxLine))
-	i.plugin.guestLine(level(uint32(stack[0])), line)
+	i.guestLine(level(uint32(stack[0])), line)
 }
 
 func level(l uint32) slog.Level {

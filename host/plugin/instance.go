@@ -228,10 +228,10 @@ func (i *instance) reusable() bool {
 
 // leave forgets the call. Room for a frame of usual size is kept.
 func (i *instance) leave() {
-	i.hook, i.call, i.session, i.fetched = 0, nil, nil, nil
 	for n := range i.printed {
-		i.printed[n].flush()
+		i.printed[n].flush() // while the call's credentials are known
 	}
+	i.hook, i.call, i.session, i.fetched = 0, nil, nil, nil
 	if len(i.whole) > 1<<20 {
 		i.whole = nil
 	}

@@ -48,30 +48,40 @@ func (l *limiter) take(now time.Time) (dropped int, ok bool) {
 // there were too many. What a guest writes and what the host says of it are
 // limited apart, so that a guest cannot hide its failures.
 func (p *Plugin) say(limit *limiter, level slog.Level, msg string, attrs ...slog.Attr) {
-	ctx := context.Background()
-	if !p.opts.Logger.Enabled(ctx, level) {
-		return
+	if p.may(limit, level) {
+		p.write(level, msg, attrs...)
 	}
-	dropped, ok := limit.take(p.opts.Now())
-	if !ok {
-		return
-	}
-	name := slog.String("plugin", p.opts.Name)
-	if dropped > 0 {
-		p.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "plugin log lines dropped", name, slog.Int("lines", dropped))
-	}
-	p.opts.Logger.LogAttrs(ctx, level, msg, append([]slog.Attr{name}, attrs...)...)
 }
 
-// guestLine logs a line that the guest wrote.
-func (p *Plugin) guestLine(level slog.Level, line []byte) {
+// may says whether a line of that level is to be written now.
+func (p *Plugin) may(limit *limiter, level slog.Level) bool {
 	if !p.opts.Logger.Enabled(context.Background(), level) {
+		return false
+	}
+	dropped, ok := limit.take(p.opts.Now())
+	if dropped > 0 {
+		p.write(slog.LevelWarn, "plugin log lines dropped", slog.Int("lines", dropped))
+	}
+	return ok
+}
+
+func (p *Plugin) write(level slog.Level, msg string, attrs ...slog.Attr) {
+	name := slog.String("plugin", p.opts.Name)
+	p.opts.Logger.LogAttrs(context.Background(), level, msg, append([]slog.Attr{name}, attrs...)...)
+}
+
+// guestLine logs a line that the guest wrote, without a credential of the call
+// it is asked about. Only what is going to be written is looked through.
+func (i *instance) guestLine(level slog.Level, line []byte) {
+	p := i.plugin
+	if !p.may(&p.lines, level) {
 		return
 	}
-	if len(line) > maxLine {
-		line = line[:maxLine]
+	text := string(line[:min(len(line), maxLine)])
+	if i.call != nil {
+		text = i.call.BlankCut(text)
 	}
-	p.say(&p.lines, level, "plugin says", slog.String(SaidText, strings.ToValidUTF8(string(line), "\uFFFD")))
+	p.write(level, "plugin says", slog.String(SaidText, strings.ToValidUTF8(text, "\uFFFD")))
 }
 
 // clip shortens a text to at most n bytes, without half a character.

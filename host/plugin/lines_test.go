@@ -1,13 +1,16 @@
 package plugin_test
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/authhost/authhost/host"
 	"github.com/authhost/authhost/host/plugin"
 	. "github.com/authhost/authhost/host/plugin/wasmtest"
 )
@@ -106,6 +109,79 @@ func TestStandardOutput(t *testing.T) {
 	if want := "INFO one|INFO two\r|WARN one|WARN two\r|INFO threeone|INFO two\r|INFO three|WARN three"; strings.Join(got, "|") != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
+}
+
+// A plugin that may see credentials can say them; the log does not.
+func TestAttackPlugin_says_a_credential(t *testing.T) {
+	const blank = "(holds a credential)"
+	token := "eyJ" + strings.Repeat("sEcReT.", 200) // more than a line
+	short := token[:300]
+	for name, tc := range map[string]struct {
+		secret string
+		lines  []string
+		want   []string
+	}{
+		"whole":              {short, []string{"got " + short + " from you\n", "fine\n"}, []string{blank, "fine"}},
+		"in pieces":          {short, []string{"got " + short[:100], short[100:] + " from you\nfine"}, []string{blank, "fine"}},
+		"longer than a line": {token, []string{token + "\n"}, []string{blank}},
+		"cut in the middle":  {short, []string{strings.Repeat("x", 1000) + short + "\n"}, []string{blank}},
+		"cut before it":      {short, []string{strings.Repeat("x", 1024) + short + "\n"}, []string{strings.Repeat("x", 1024)}},
+		"not to its end":     {short, []string{"got " + short[:100]}, []string{blank}},
+		"its first bytes":    {short, []string{"got eyJ"}, []string{"got eyJ"}},
+		"another":            {short, []string{"got eyJother"}, []string{"got eyJother"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := call()
+			c.Found = []host.Credential{{Source: host.FromCookie, Name: "empty"}, {Source: host.FromHeader, Name: "Authorization", Kind: host.JWT, Value: tc.secret}}
+			for way, module := range map[string][]byte{"standard output": printing(tc.lines...), "log": sayingAll(tc.lines...)} {
+				if way == "log" && name == "in pieces" {
+					continue // each call of log is a line
+				}
+				log, logger := newLogs()
+				p := load(t, plugin.Options{Module: module, Logger: logger, Credentials: true})
+				if _, err := p.Authorize(t.Context(), c); err != nil {
+					t.Fatal(err)
+				}
+				var got []string
+				for _, l := range log.lines(t, "plugin says") {
+					got = append(got, l["text"].(string))
+				}
+				if !slices.Equal(got, tc.want) {
+					t.Errorf("%s: got %q, want %q", way, got, tc.want)
+				}
+			}
+		})
+	}
+}
+
+// sayingAll returns a guest that logs each text, without the end of its line.
+func sayingAll(texts ...string) []byte {
+	m := base(logImport)
+	m.Data = map[uint32]string{}
+	var body []byte
+	at := uint32(dataAt)
+	for _, text := range texts {
+		text = strings.TrimSuffix(text, "\n")
+		m.Data[at] = text
+		body = Join(body, Const32(1), Const32(int32(at)), Const32(int32(len(text))), Call(0))
+		at += 2048
+	}
+	return hook(m, "on_authorize", body).Encode()
+}
+
+// printing returns a guest that writes each text to standard output.
+func printing(texts ...string) []byte {
+	m := base(Import{Module: "wasi_snapshot_preview1", Name: "fd_write", Params: []byte{I32, I32, I32, I32}, Results: []byte{I32}})
+	m.Data = map[uint32]string{}
+	var body []byte
+	at := uint32(dataAt)
+	for _, text := range texts {
+		vector := binary.LittleEndian.AppendUint32(nil, at+16)
+		m.Data[at] = string(binary.LittleEndian.AppendUint32(vector, uint32(len(text)))) + strings.Repeat("\x00", 8) + text
+		body = Join(body, Const32(1), Const32(int32(at)), Const32(1), Const32(int32(at+8)), Call(0), Op(Drop))
+		at += 2048
+	}
+	return hook(m, "on_authorize", body).Encode()
 }
 
 // Without a logger, and with one that wants nothing, guests may still log.

@@ -91,7 +91,7 @@ func (w *lineWriter) Write(b []byte) (int, error) {
 // flush logs what has been gathered of a line.
 func (w *lineWriter) flush() {
 	if len(w.line) > 0 {
-		w.instance.plugin.guestLine(w.level, w.line)
+		w.instance.guestLine(w.level, w.line)
 		w.line = w.line[:0]
 	}
 }
