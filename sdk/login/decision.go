@@ -64,10 +64,10 @@ func (d Decision) Reason(text string) Decision {
 
 // Idle brings the session's first idle deadline forward, to Unix milliseconds,
 // and lets it never lie unused for longer than until then. One that is later
-// than Request.Idle, or past, fails the call.
+// than Request.Idle, or past, fails the call; 0 panics.
 func (d Decision) Idle(ms int64) Decision {
 	d.goesOn()
-	d.idle = ms
+	d.idle = deadline(ms)
 	return d
 }
 
@@ -75,7 +75,7 @@ func (d Decision) Idle(ms int64) Decision {
 // likewise.
 func (d Decision) Absolute(ms int64) Decision {
 	d.goesOn()
-	d.absolute = ms
+	d.absolute = deadline(ms)
 	return d
 }
 
@@ -86,6 +86,14 @@ func (d Decision) Attribute(name, value string) Decision {
 	d.goesOn()
 	d.attributes = append(d.attributes, [2]string{name, value})
 	return d
+}
+
+// deadline refuses 0, which in a Decision stands for none.
+func deadline(ms int64) int64 {
+	if ms == 0 {
+		panic("login: a deadline of 0 is past")
+	}
+	return ms
 }
 
 func (d Decision) goesOn() {

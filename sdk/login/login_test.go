@@ -80,6 +80,8 @@ func TestMisuse(t *testing.T) {
 		func() { login.GoOn().Header("Retry-After", "1") },
 		func() { login.Refuse("no").Idle(1) },
 		func() { login.Refuse("no").Absolute(1) },
+		func() { login.GoOn().Idle(0) },
+		func() { login.GoOn().Absolute(0) },
 		func() { login.Fetch(fetch.Get("https://a.example")).Attribute("a", "b") },
 		func() { login.Serve(0) },
 		func() {
