@@ -74,9 +74,10 @@ func hostModule(ctx context.Context, rt wazero.Runtime) error {
 		"kv_add": func(ctx context.Context, m api.Module, key, keyLength uint32, delta, ttl int64, sumAt uint32) int32 {
 			into := read(m, sumAt, 8)
 			sum, result := imports(ctx).KVAdd(string(read(m, key, keyLength)), delta, ttl)
-			if result == abi.SetDone {
-				binary.LittleEndian.PutUint64(into, uint64(sum))
+			if result != abi.SetDone {
+				sum = 0xdead // what is there counts for nothing
 			}
+			binary.LittleEndian.PutUint64(into, uint64(sum))
 			return result
 		},
 		"fetch": func() {},

@@ -436,8 +436,9 @@ AH__STATIC int32_t ah_kv_delete_if(ah_text key, ah_text old) {
 // time. AH_DONE, AH_FULL, or AH_OTHER: it is no number, or one to which this
 // cannot be added. Unless it is done the sum is 0.
 AH__STATIC int32_t ah_kv_add(ah_text key, int64_t delta, int64_t ttl, int64_t *sum) {
-	*sum = 0;
-	return ah__host_kv_add(key.at, key.length, delta, ttl, sum);
+	int32_t r = ah__host_kv_add(key.at, key.length, delta, ttl, sum);
+	if (r != AH_DONE) *sum = 0; // what the host has left there means nothing
+	return r;
 }
 
 // ---- Headers and requests ---------------------------------------------------

@@ -217,7 +217,10 @@ function key(order: Text): void {
     case 97: { // a
       const ttl = decimal(operand()), key = operand();
       const total = KV.add(key, decimal(operands), ttl);
-      if (total.result != Result.Done) return became(order, total.result);
+      if (total.result != Result.Done) {
+        if (total.sum != 0) throw new Error("a sum of nothing");
+        return became(order, total.result);
+      }
       log(Level.Debug, order);
       return log(Level.Info, total.sum.toString());
     }

@@ -119,6 +119,7 @@ static void add(ah_text order, ah_text name, ah_text delta, int64_t ttl) {
 	int64_t sum;
 	int32_t r = ah_kv_add(name, decimal(delta), ttl, &sum);
 	if (r != AH_DONE) {
+		if (sum != 0) ah_fail(AH("a sum of nothing"));
 		result(order, r);
 		return;
 	}

@@ -38,8 +38,10 @@ func (h *Host) KVSet(key string, old, next guest.Value, ttl int64) int32 {
 	return change(h.KV, key, old, next, h.Keys)
 }
 
-// KVAdd is the host function kv_add.
+// KVAdd is the host function kv_add. Where nothing is added it leaves what means
+// nothing in sum, as a host may.
 func (h *Host) KVAdd(key string, delta, ttl int64, sum *[8]byte) int32 {
+	binary.LittleEndian.PutUint64(sum[:], 0xdead)
 	text, there := h.KV[key]
 	n, err := strconv.ParseInt(text, 10, 64)
 	if there && err != nil {

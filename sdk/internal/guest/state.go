@@ -49,9 +49,12 @@ func read(get func(name string, dst []byte) int32, name string) (value string, o
 	}
 }
 
-// KVAdd is the host function kv_add.
+// KVAdd is the host function kv_add. The sum is 0 where nothing was added: what
+// the host has then left for it means nothing.
 func KVAdd(key string, delta, ttl int64) (sum int64, status int32) {
 	var b [8]byte
-	status = kvAdd(key, delta, ttl, &b)
-	return int64(u64(view(b[:]))), status
+	if status = kvAdd(key, delta, ttl, &b); status == SetDone {
+		sum = int64(u64(view(b[:])))
+	}
+	return sum, status
 }

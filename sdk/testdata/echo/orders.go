@@ -107,7 +107,9 @@ func key(order string) {
 		r = kv.Swap(name, old, next, ttl())
 	case 'a':
 		var sum int64
-		sum, r = kv.Add(name, decimal(value), ttl())
+		if sum, r = kv.Add(name, decimal(value), ttl()); r != kv.Done && sum != 0 {
+			panic("a sum of nothing")
+		}
 		done = strconv.FormatInt(sum, 10)
 	default:
 		panic("unknown order")
