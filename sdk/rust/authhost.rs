@@ -274,6 +274,7 @@ impl<'a> Call<'a> {
             at = unsafe { (*MORE.0.get()).take(room) };
             n = host(at as *mut u8, room);
             assert!(n <= room as i32, "the host gives another length than it said");
+            unsafe { (*MORE.0.get()).used -= room - n.max(0) as usize }; // the rest is for others
         } else if n > 0 {
             self.used.set(self.used.get() + n as usize);
         }
