@@ -365,7 +365,7 @@ AH__STATIC char *ah__space(void) {
 AH__STATIC bool ah__kept(char *at, int32_t n, ah_text *value) {
 	if (n > AH__VALUE) ah_fail(AH("authhost: a value of more than 4096 bytes"));
 	uint32_t length = n < 0 ? 0 : (uint32_t)n;
-	if (at == ah__arena + ah__call.used)
+	if (sizeof ah__arena - ah__call.used >= AH__VALUE) // as ah__space has it
 		ah__call.used += length;
 	else
 		ah__call.more.used -= AH__VALUE - length;
