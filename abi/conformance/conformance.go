@@ -62,7 +62,7 @@ func Cases() ([]Case, error) {
 type Guest interface {
 	// Call copies the frame to the start of the guest's buffer, calls the
 	// hook's export with the frame's length, and returns the hook's result and
-	// the answer that is in the buffer. The guest's get and log are those of
+	// the answer that is in the buffer. What the guest imports is answered by
 	// imports. An error means that the call trapped.
 	Call(ctx context.Context, hook string, frame []byte, imports *Imports) (result uint64, answer []byte, err error)
 }

@@ -165,14 +165,16 @@ func TestThisHostDoesAsItIsAsked(t *testing.T) {
 		said("a refused login")
 
 		end := &host.Call{Now: c.Now, Realm: "main", Ended: &host.Ended{ID: "evt_a", UserID: "usr_a", Issuer: "https://idp.example", Subject: "ada",
-			What: host.EndedSession, Why: host.WhyIdle, At: c.Now, Sessions: []string{"ses_a", "ses_b", "fPOST https://hooks.example/", "+bgone", "fGET https://b.example/"}}}
+			What: host.EndedSession, Why: host.WhyIdle, At: c.Now, Sessions: []string{"ses_a", "ses_b", "kc1000:end:x", "agtier", "fPOST https://hooks.example/", "+bgone", "fGET https://b.example/"}}}
 		messages := []host.Fetch{{Method: "POST", URL: "https://hooks.example/", Body: []byte("gone")}, {Method: "GET", URL: "https://b.example/"}}
 		if got, err := p.Notify(t.Context(), end); err != nil || !reflect.DeepEqual(got, messages) {
 			t.Errorf("%s: %+v, %v, want %+v", p.Name(), got, err, messages)
 		}
 		said("on_logout", "DEBUG realm", "INFO main", "DEBUG user_id", "INFO usr_a", "DEBUG issuer", "INFO https://idp.example", "DEBUG subject", "INFO ada",
 			"DEBUG event_id", "INFO evt_a", "DEBUG why", "INFO idle", "DEBUG by_rank", "INFO host", "DEBUG ended", "INFO "+in(0), "DEBUG what", "INFO session",
-			"DEBUG session", "INFO ses_a", "DEBUG session", "INFO ses_b", "DEBUG session", "INFO fPOST https://hooks.example/", "DEBUG session", "INFO +bgone", "DEBUG session", "INFO fGET https://b.example/")
+			"DEBUG session", "INFO ses_a", "DEBUG session", "INFO ses_b", "DEBUG session", "INFO kc1000:end:x", "DEBUG session", "INFO agtier",
+			"DEBUG session", "INFO fPOST https://hooks.example/", "DEBUG session", "INFO +bgone", "DEBUG session", "INFO fGET https://b.example/",
+			"DEBUG kc1000:end:x", "INFO done", "DEBUG agtier", "WARN ")
 	}
 }
 

@@ -344,7 +344,7 @@ AH__STATIC void ah_metric_inc(ah_text name) { ah_metric_add(name, 1); }
 
 // A key, or the name of an attribute, has 1 to 256 bytes, a value up to 4096;
 // what is past that fails the call, as does a cache that does not answer: 503.
-// Each call is a round trip or several. They work in a request, not in configure.
+// Each call is a round trip or several. They work in the hooks, not in configure.
 //
 // The result of a change:
 enum {

@@ -7,7 +7,7 @@
 // A key has 1 to 256 bytes, a value up to 4096; what is past that fails the
 // call, as does a cache that does not answer: the request is answered 503. A
 // call takes a round trip or several, so few of them fit into one request. They
-// work within a request only, not in an init function or configure.
+// work in the hooks, not in an init function or configure.
 //
 // Texts are as package sdk describes them.
 package kv

@@ -92,7 +92,7 @@ func (c *Case) Input() string {
 // Expect is what a case expects; what is nil is not compared.
 type Expect struct {
 	Decision  string            // allow, deny, abstain; of on_credential next, stop, abstain; of on_login go_on, refuse; of on_logout ok
-	Status    *int              // that the client sees; of allow and deny
+	Status    *int              // that the client sees; of allow, deny and refuse
 	Reason    *string           // empty: none
 	Headers   map[string]string // all of them, by canonical name
 	Candidate *int              // of next: the index of the one to try
