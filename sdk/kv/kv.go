@@ -2,7 +2,7 @@
 // share. Using it declares the wish; the plugin's entry grants it by the
 // capability {kv: {keys: 1000}}.
 //
-//	sum, r := kv.Add("seen/"+r.UserID(), 1, kv.Hour)
+//	sum, result := kv.Add("seen/"+r.UserID(), 1, kv.Hour)
 //
 // A key has 1 to 256 bytes, a value up to 4096; what is past that fails the
 // call, as does a cache that does not answer: the request is answered 503. A
