@@ -52,12 +52,20 @@ func (r Request) Keep(state string) Request {
 
 // Encode is for the SDK's own hook packages.
 func (r *Request) Encode(a *guest.Answer) {
-	method := r.Method
-	if method == "" {
-		method = "GET"
-	}
-	a.Request(method, r.URL, r.Body, r.Headers)
+	a.Request(r.method(), r.URL, r.Body, r.Headers)
 	a.Blob(r.State)
+}
+
+// EncodeCall is so, too: of a request that nobody is told the answer to.
+func (r *Request) EncodeCall(a *guest.Answer) {
+	a.Call(r.method(), r.URL, r.Body, r.Headers)
+}
+
+func (r *Request) method() string {
+	if r.Method == "" {
+		return "GET"
+	}
+	return r.Method
 }
 
 // Error says in one word why there is no answer.

@@ -57,12 +57,8 @@ func (a Answer) Reason(text string) Answer {
 func (a *Answer) encode() uint64 {
 	var out guest.Answer
 	out.Reason(a.reason)
-	for _, r := range a.calls {
-		method := r.Method
-		if method == "" {
-			method = "GET"
-		}
-		out.Call(method, r.URL, r.Body, r.Headers)
+	for i := range a.calls {
+		a.calls[i].EncodeCall(&out)
 	}
 	return out.Finish(guest.CodeGoOn)
 }
