@@ -170,10 +170,12 @@ routes:
 	begin := window()
 	eventually(t, "another window", func() bool { return window() != begin })
 	first := window()
-	allowed, between, denied := map[int64]int{}, map[int64]int{}, 0  // by the window in which, or into which
-	pause := time.Duration(seconds) * time.Second / (10 * limit) * 6 // three hosts are asked by two each
+	allowed, between, denied := map[int64]int{}, map[int64]int{}, 0 // by the window in which, or into which
+	const every = seconds * time.Second / (10 * limit)              // the rate
+	var sent atomic.Int64
+	start := time.Now()
 	together(t, hosts, windows*10*limit/3, func(h *authhost) (answer, error) {
-		time.Sleep(pause) // the rate
+		time.Sleep(time.Until(start.Add(time.Duration(sent.Add(1)) * every)))
 		asked := window()
 		a, err := try("GET", h.public+"/authz/forward-auth", forwarded("GET", "/api/a", "X-Forwarded-For", "198.51.100.7")...)
 		if err == nil {
