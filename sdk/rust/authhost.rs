@@ -181,14 +181,21 @@ pub struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// Only the exports call this, once a call.
+    /// Begins what the host has asked. Safe code of a plugin can call a hook
+    /// from inside a handler, which would write anew what the handler's texts
+    /// are views of. So the frame is asked once: its hook is erased, and the
+    /// call traps before it changes anything.
     fn begin(hook: u16, length: u32) -> Self {
-        let frame: &'a [u8] = unsafe { &(*BUFFER.0.get())[..length as usize] };
-        unsafe { (*MORE.0.get()).used = 0 };
+        let buffer = BUFFER.0.get();
+        assert!(u16_at(unsafe { &*buffer }, 0) == hook, "a frame of another hook, or one that was asked");
+        unsafe {
+            (*buffer)[0] = 0;
+            (*MORE.0.get()).used = 0;
+        }
+        let frame: &'a [u8] = unsafe { &(*buffer)[..length as usize] };
         assert!(frame.len() >= HEAD && u32_at(frame, 4) == frame.len(), "malformed frame");
         let table = HEAD + u16_at(frame, 2) as usize * ENTRY;
         assert!(table <= frame.len(), "malformed frame");
-        assert!(u16_at(frame, 0) == hook, "a frame of another hook");
         Call { frame, table, used: Cell::new(0), fetched: Default::default(), here: PhantomData }
     }
 

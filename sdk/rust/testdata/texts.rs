@@ -1,14 +1,26 @@
 //! A guest for tests: the texts that it makes are more than the arena has room
-//! for, and each must still be what it was when all are made.
+//! for, and each must still be what it was when all are made. A header has it
+//! call its own hook from inside the handler, which safe code can do.
 #![no_std]
 
 #[path = "../authhost.rs"]
 #[macro_use]
 mod authhost;
 
-use authhost::{equal, Decision, Request};
+use authhost::{equal, serve_authorize, Decision, Request};
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+static AGAIN: AtomicBool = AtomicBool::new(false); // so that it would come to an end
 
 fn decide<'a>(r: &Request<'a>) -> Decision<'a> {
+    if let Some(&[length]) = r.header(b"X-Export", 0) {
+        if !AGAIN.swap(true, Relaxed) {
+            on_authorize(length.into());
+        }
+    }
+    if let Some(&[length]) = r.header(b"X-Serve", 0) {
+        serve_authorize(length.into(), |_| Decision::abstain());
+    }
     let part = r.header(b"X-Part", 0).unwrap_or(b"");
     let mut texts: [&[u8]; 10] = [b""; 10];
     for (i, text) in texts.iter_mut().enumerate() {
