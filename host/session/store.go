@@ -73,10 +73,10 @@ const (
 	// it: replicas' clocks may differ by that much.
 	grace = time.Hour
 	// attempts bounds how often a change is tried anew because somebody else
-	// changed the slot.
-	attempts = 32
-	// longest is how long a change waits, at the most, before it is tried anew.
-	longest = 128 * time.Millisecond
+	// changed the slot. Who waits long between two of them loses to those who
+	// do not wait, so it is often, and about a second in all.
+	attempts = 128
+	longest  = 16 * time.Millisecond // between two of them
 )
 
 // New returns a store.
@@ -231,7 +231,7 @@ func (s *Store) retry(ctx context.Context, userID string, change func() (done bo
 			return err
 		}
 		select {
-		case <-time.After(mathrand.N(min(time.Millisecond<<attempt, longest))):
+		case <-time.After(mathrand.N(min(time.Millisecond<<min(attempt, 10), longest))):
 		case <-ctx.Done():
 			return unavailable(ctx.Err())
 		}
