@@ -242,6 +242,9 @@ var mistaken = []string{
 	"X-Rewrite-Url", "X-Http-Method", "X-Http-Method-Override", "X-Method-Override",
 }
 
+// ownPaths are those that authhost itself answers behind a gateway.
+const ownPaths = "/v1/(login|logout|refresh|me(/sessions(/[^/]+)?)?)"
+
 func TestDocTraefik(t *testing.T) {
 	http := shippedTree(t, "traefik.yaml").at("http")
 	router := http.at("routers", "application")
@@ -272,7 +275,7 @@ func TestDocTraefik(t *testing.T) {
 		t.Errorf("forwardAuth has %q", got)
 	}
 	session := http.at("routers", "session")
-	wantTree(t, "rule of session", session.at("rule"), "Path(`/v1/login`) || Path(`/v1/logout`)")
+	wantTree(t, "rule of session", session.at("rule"), "PathRegexp(`^"+ownPaths+"$`)")
 	wantTree(t, "service of session", session.at("service"), "authhost")
 	for service, url := range map[string]string{"authhost": "http://127.0.0.1:8080", "application": "http://127.0.0.1:3000"} {
 		wantTree(t, service, http.at("services", service, "loadBalancer", "servers", "url"), url)
@@ -323,7 +326,7 @@ func TestDocEnvoy(t *testing.T) {
 			wantTree(t, "cluster of an open route", route.at("route", "cluster"), "authhost")
 		}
 	}
-	if !slices.Equal(open, []string{"/v1/(login|logout)"}) {
+	if !slices.Equal(open, []string{ownPaths}) {
 		t.Errorf("open routes are %q", open)
 	}
 	for _, cluster := range resources.at("clusters").list() {

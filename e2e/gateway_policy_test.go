@@ -166,7 +166,7 @@ func TestGatewayAuthhostAway(t *testing.T) {
 	h := serve(t, listen+idp.realm("")+gitops)
 	h.stop(t)
 	eachGatewayOf(t, h.public, func(t *testing.T, g *gateway) {
-		for _, path := range []string{"/api/gitops/sync", "/healthz", "/v1/login", "/v1/logout"} {
+		for _, path := range []string{"/api/gitops/sync", "/healthz", "/v1/login", "/v1/logout", "/v1/refresh", "/v1/me/sessions"} {
 			a := g.refuses(t, http.StatusServiceUnavailable, "POST", path, bearer(idp.token(t, "admin", nil))...)
 			if got := a.header.Get("Retry-After"); got != "1" {
 				t.Errorf("%s: Retry-After %q", path, got)

@@ -88,7 +88,8 @@ func startNginx(t testing.TB, authhost, application string, edit ...string) stri
 	return addr
 }
 
-// nginxDir makes a prefix folder for nginx with conf in http context.
+// nginxDir makes a prefix folder for nginx with conf in http context. Its access log
+// is access.log there.
 func nginxDir(t testing.TB, conf string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -96,6 +97,7 @@ func nginxDir(t testing.TB, conf string) string {
 	if os.Geteuid() == 0 { // nobody may not enter the folder
 		user = "user root;"
 	}
+	conf = strings.ReplaceAll(conf, "/var/log/nginx/", "") // beneath the prefix
 	writeFile(t, filepath.Join(dir, "authhost.conf"), conf)
 	writeFile(t, filepath.Join(dir, "nginx.conf"), user+`
 worker_processes 1;

@@ -3,11 +3,13 @@ package e2e
 import (
 	"bufio"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +74,72 @@ func TestGatewaySession(t *testing.T) {
 		g.refuses(t, http.StatusNoContent, "POST", "/v1/logout", editor...)
 		g.refuses(t, http.StatusUnauthorized, "POST", "/api/gitops/sync", editor...)
 	})
+}
+
+// Everybody sees and ends his own sessions through the gateway. Introspection,
+// and whatever is only spelt like these paths, is the application's.
+func TestGatewayOwnSessions(t *testing.T) {
+	t.Parallel()
+	idp := newIssuer(t)
+	secret := filepath.Join(t.TempDir(), "client")
+	writeFile(t, secret, "the client's secret")
+	client := fmt.Sprintf("introspection_clients: [{id: api, secret_file: %q, realm: main}]\n", secret)
+	eachGateway(t, idp.realm("")+memoryCache+open+client, func(t *testing.T, g *gateway, h *authhost) {
+		h.awaitReady(t)
+		jwt := bearer(idp.token(t, g.name, nil)) // a user for each gateway
+		kept, _ := gatewayLogin(t, g.ask(t, "POST", "/v1/login", jwt...))
+		lost, _ := gatewayLogin(t, g.ask(t, "POST", "/v1/login", jwt...))
+		page := append(cookie(kept), "Origin", "http://console.example", "Sec-Fetch-Site", "same-origin")
+
+		var me struct {
+			Subject   string `json:"sub"`
+			SessionID string `json:"session_id"`
+		}
+		own(t, g, "GET", "/v1/me", &me, page...)
+		var sessions struct {
+			Items []struct {
+				ID      string
+				Current bool
+			}
+		}
+		own(t, g, "GET", "/v1/me/sessions?limit=10", &sessions, page...)
+		other := ""
+		for _, s := range sessions.Items {
+			if s.Current != (s.ID == me.SessionID) {
+				t.Errorf("of %+v, %s is the current one", sessions, me.SessionID)
+			}
+			if !s.Current {
+				other = s.ID
+			}
+		}
+		if me.Subject != g.name || len(sessions.Items) != 2 || other == "" {
+			t.Fatalf("%+v has the sessions %+v", me, sessions)
+		}
+
+		elsewhere := append(cookie(kept), "Origin", "https://elsewhere.example", "Sec-Fetch-Site", "cross-site")
+		g.refuses(t, http.StatusForbidden, "DELETE", "/v1/me/sessions/"+other, elsewhere...)
+		g.passes(t, "GET", "/x", cookie(lost)...)
+		g.refuses(t, http.StatusNoContent, "DELETE", "/v1/me/sessions/"+other, page...)
+		g.refuses(t, http.StatusNotFound, "DELETE", "/v1/me/sessions/"+other, page...)
+		g.refuses(t, http.StatusUnauthorized, "GET", "/x", cookie(lost)...)
+		renewed, _ := gatewayLogin(t, g.refuses(t, http.StatusOK, "POST", "/v1/refresh", page...))
+		g.passes(t, "GET", "/x", cookie(renewed)...)
+		g.refuses(t, http.StatusUnauthorized, "GET", "/v1/me")
+
+		g.refuses(t, http.StatusUnauthorized, "POST", "/v1/introspect", "Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte("api:the client's secret")))
+		for _, path := range []string{"/v1/introspect", "/v1/users", "/v1/men", "/v1/me/", "/v1/me/sessions/a/b", "/v1/me/access-tokens", "/V1/me", "/x/v1/me", "/v1/login/x"} {
+			g.passes(t, "POST", path, jwt...)
+		}
+	})
+}
+
+// own asks authhost through the gateway and reads its answer.
+func own(t *testing.T, g *gateway, method, target string, into any, header ...string) {
+	t.Helper()
+	a := g.refuses(t, http.StatusOK, method, target, header...)
+	if err := json.Unmarshal([]byte(a.body), into); err != nil {
+		t.Fatalf("%s %s: %s: %v", method, target, a, err)
+	}
 }
 
 // The identity headers of a user of many groups are no page of memory long.
