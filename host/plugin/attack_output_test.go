@@ -31,11 +31,11 @@ func outputAttacks() []attack {
 		returns("answer_longer_than_the_host_takes", result(abi.CodeGoOn, abi.MaxAnswer+1), "are allowed"),
 		returns("unknown_code", result(4, 0), "unknown code 4"),
 		returns("unknown_code_of_32_bits", result(1<<32-1, 0), "unknown code"),
-		answers("answer_of_garbage", abi.CodeNo, []byte("\xff\xff\xff\xff\xff\xff\xff\xff"), "answer field", hooks...),
+		answers("answer_of_garbage", abi.CodeGoOn, []byte("\xff\xff\xff\xff\xff\xff\xff\xff"), "answer field", hooks...),
 		answers("header_where_none_may_be", abi.CodeNo, abi.AppendAnswer(nil, abi.Answer{Headers: []abi.Header{{Name: "X-Team", Value: "a"}}}), "answer field 3 (header)", "configure", "on_credential"),
 		answers("status_200_in_a_deny", abi.CodeNo, abi.AppendAnswer(nil, abi.Answer{Status: 200}), "status 200", "on_authorize"),
 		answers("candidate_where_none_may_be", abi.CodeYes, abi.AppendAnswer(nil, abi.Answer{HasCandidate: true}), "answer field 4 (candidate)", "on_authorize"),
-		answers("candidate_that_is_none", abi.CodeYes, abi.AppendAnswer(nil, abi.Answer{Candidate: 2, HasCandidate: true}), "candidate 2 of 0", "on_credential"),
+		answers("candidate_that_is_none", abi.CodeYes, abi.AppendAnswer(nil, abi.Answer{Candidate: 2, HasCandidate: true}), "candidate 2 of 1", "on_credential"),
 		{name: "code_that_configure_has_not", answer: true, hooks: hooks[:1], body: result(abi.CodeYes, 0), cause: "unknown code 1"},
 
 		header("header_with_CR", abi.CodeYes, "control character", "X-Team", "a\rb"),

@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -57,20 +59,32 @@ func with(m Module, f Func) Module {
 	return m
 }
 
-// hook adds a hook with that body.
+// hook adds a hook with that body. If that comes to its end on_authorize
+// allows, and any other hook goes on.
 func hook(m Module, name string, body ...[]byte) Module {
-	return with(m, Func{Export: name, Params: hookParams, Results: hookResults, Locals: []byte{I32}, Body: Join(Join(body...), Const64(1))})
+	code := abi.CodeGoOn
+	if name == "on_authorize" {
+		code = abi.CodeYes
+	}
+	return with(m, Func{Export: name, Params: hookParams, Results: hookResults, Locals: []byte{I32}, Body: Join(Join(body...), Const64(int64(code)))})
 }
 
-// onCue is a body that does what it is told for a long query only, see cue.
+// onCue is a body that does what it is told for a long frame only, see cued.
 func onCue(body ...[]byte) []byte {
 	return Join(Local(0), Const32(1500), Op(0x4b, 0x04, 0x40), Join(body...), Op(0x0b))
 }
 
 // cue returns a call that triggers onCue.
-func cue() *host.Call {
-	c := call()
-	c.Query = "q=" + strings.Repeat("x", 2000)
+func cue() *host.Call { return cued(call()) }
+
+// cued makes a call's frame long: by its query, or, as on_logout has no
+// request, by the sessions that ended.
+func cued(c *host.Call) *host.Call {
+	if c.Ended != nil {
+		c.Ended.Sessions = slices.Repeat(c.Ended.Sessions, 500)
+	} else {
+		c.Query = "q=" + strings.Repeat("x", 2000)
+	}
 	return c
 }
 
@@ -96,6 +110,55 @@ func call() *host.Call {
 		},
 		Credential: host.Credential{Source: host.FromHeader, Name: "Authorization", Kind: host.JWT},
 	}
+}
+
+// callOf returns a call of that hook.
+func callOf(hook string) *host.Call {
+	switch hook {
+	case "on_credential":
+		c := call()
+		c.Identity, c.Credential, c.Candidates = nil, host.Credential{}, []host.Candidate{{Source: host.FromCookie, Name: "a"}}
+		return c
+	case "on_login":
+		return login()
+	case "on_logout":
+		return ended()
+	}
+	return call()
+}
+
+// reply is what a hook answered, as far as hooks have it in common.
+type reply struct {
+	refused bool
+	reason  string
+}
+
+// asks puts a call to a hook. One that failed must have answered nothing.
+func asks(t testing.TB, p *plugin.Plugin, hook string, c *host.Call) (r reply, err error) {
+	t.Helper()
+	var got any
+	switch hook {
+	case "on_credential":
+		var a host.Choice
+		a, err = p.Choose(t.Context(), c)
+		got, r = a, reply{a.Effect == host.Deny, a.Reason}
+	case "on_authorize":
+		var a host.Opinion
+		a, err = p.Authorize(t.Context(), c)
+		got, r = a, reply{a.Effect == host.Deny, a.Reason}
+	case "on_login":
+		var a host.Admission
+		a, err = p.Admit(t.Context(), c)
+		got, r = a, reply{a.Refused, a.Reason}
+	case "on_logout":
+		got, err = p.Notify(t.Context(), c)
+	default:
+		t.Fatalf("there is no hook %s to ask", hook)
+	}
+	if err != nil && !reflect.ValueOf(got).IsZero() {
+		t.Fatalf("a failed call answered %+v", got)
+	}
+	return r, err
 }
 
 // shared is the compile cache of all tests, on disk: what a test has closed
