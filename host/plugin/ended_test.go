@@ -70,16 +70,10 @@ func TestAdmit(t *testing.T) {
 // What on_login is told, lazy or not: the request, the identity, no route.
 func TestFrameOfOnLogin(t *testing.T) {
 	for field, want := range map[abi.Field]string{
-		abi.FieldMethod: "POST", abi.FieldClient: "192.0.2.7", abi.FieldSubject: "alice", abi.FieldCredential: "header/jwt", abi.FieldRoute: "denied",
+		abi.FieldMethod: "POST", abi.FieldClient: "192.0.2.7", abi.FieldSubject: "alice", abi.FieldCredential: "header/jwt", abi.FieldRoute: "",
 	} {
-		m := base(getImport)
-		m = hook(m, "on_login",
-			Const32(int32(abi.GetField)), Const32(0), Const32(0), Const32(int32(field)), Const32(bufferAt+8), Const32(1024), Call(0), Op(0x22), U32(1),
-			Const32(0), Op(0x48, 0x04, 0x40), result(abi.CodeNo, 0), Op(0x0b),
-			Const32(bufferAt), Const32(int32(abi.AnswerReason)), Op(0x36, 2, 0), Const32(bufferAt+4), Local(1), Op(0x36, 2, 0),
-			Local(1), Const32(8), Op(0x6a, 0xad), Const64(32), Op(0x86), Const64(int64(abi.CodeNo)), Op(0x84, 0x0f))
-		got, err := load(t, plugin.Options{Module: m.Encode()}).Admit(t.Context(), login())
-		if err != nil || got.Reason != want {
+		got, err := load(t, plugin.Options{Module: prober("on_login", abi.GetField, "", int32(field), 1024)}).Admit(t.Context(), login())
+		if err != nil || got.Reason != want || got.Refused != (want != "") {
 			t.Errorf("field %d: %+v, %v, want %q", field, got, err, want)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	. "github.com/authhost/authhost/host/plugin/wasmtest"
 )
 
-// prober abstains if get says absent, and else allows with the value, if it
+// prober goes on if get says absent, and else refuses with the value, if it
 // fits in room, as the reason.
 func prober(hookName string, kind abi.Kind, name string, index, room int32) []byte {
 	m := base(getImport)
@@ -19,13 +19,15 @@ func prober(hookName string, kind abi.Kind, name string, index, room int32) []by
 	return hook(m, hookName,
 		Const32(int32(kind)), Const32(dataAt), Const32(int32(len(name))), Const32(index), Const32(bufferAt+8), Const32(room), Call(0), Set(1),
 		Local(1), Const32(0), Op(0x48, 0x04, 0x40), result(abi.CodeGoOn, 0), Op(0x0b), // i32.lt_s
-		Local(1), Op(0x45, 0x04, 0x40), result(abi.CodeYes, 0), Op(0x0b), // i32.eqz
+		Local(1), Op(0x45, 0x04, 0x40), result(abi.CodeNo, 0), Op(0x0b), // i32.eqz
 		Const32(bufferAt), Const32(2), Op(0x36, 2, 0), // the head of a reason
 		Const32(bufferAt+4), Local(1), Op(0x36, 2, 0),
-		Local(1), Const32(8), Op(I32Add), Op(ExtendU), Const64(32), Op(I64Shl), Const64(1), Op(I64Or), Op(Return),
+		Local(1), Const32(8), Op(I32Add), Op(ExtendU), Const64(32), Op(I64Shl), Const64(int64(abi.CodeNo)), Op(I64Or), Op(Return),
 	).Encode()
 }
 
+// What get finds in on_authorize, and of a request in every hook that is asked
+// about one.
 func TestGet(t *testing.T) {
 	const token = "eyJ.secret.sig"
 	c := call()
@@ -117,14 +119,27 @@ func TestGet(t *testing.T) {
 		{99, "x", 0, absent},
 		{0, "", 0, absent},
 	} {
-		p := load(t, plugin.Options{Module: prober("on_authorize", tc.kind, tc.name, tc.index, 4096)})
-		o, err := p.Authorize(t.Context(), c)
-		got := o.Reason
-		if o.Effect == host.Abstain {
-			got = absent
-		}
-		if err != nil || got != tc.want {
-			t.Errorf("get(%d, %.40q, %d) is %q, %v, want %q", tc.kind, tc.name, tc.index, got, err, tc.want)
+		for _, name := range []string{"on_authorize", "on_credential", "on_login"} {
+			about := c
+			switch {
+			case name == "on_authorize":
+			case tc.kind == abi.GetHeader || tc.kind == abi.GetCookie || tc.kind == abi.GetQuery:
+				about = callOf(name)
+				about.Request, about.Query, about.Found = c.Request, c.Query, c.Found
+			default:
+				continue
+			}
+			p := load(t, plugin.Options{Module: prober(name, tc.kind, tc.name, tc.index, 4096)})
+			r, err := asks(t, p, name, about)
+			got := r.reason
+			if !r.refused {
+				got = absent
+			} else if got == "denied" { // without a reason
+				got = ""
+			}
+			if err != nil || got != tc.want {
+				t.Errorf("get(%d, %.40q, %d) in %s is %q, %v, want %q", tc.kind, tc.name, tc.index, name, got, err, tc.want)
+			}
 		}
 	}
 }
