@@ -67,37 +67,49 @@ func hidingPlaces() []hidingPlace {
 	}
 }
 
-// hiding returns a guest that hides something when cued, and else denies if it
-// finds something.
-func (h hidingPlace) hiding() []byte {
-	return hook(h.module, "on_authorize", onCue(h.hide, result(abi.CodeYes, 0)), h.look, Op(0x04, 0x40), result(abi.CodeNo, 0), Op(0x0b)).Encode()
-}
-
-// found says whether a call found what the one before had hidden.
-func found(t *testing.T, p *plugin.Plugin) bool {
-	t.Helper()
-	allows(t, p) // nothing is hidden yet
-	if o, err := p.Authorize(t.Context(), cue()); err != nil || o.Effect != host.Allow {
-		t.Fatalf("hiding: got %+v, %v", o, err)
+// hiding returns a guest that hides something when cued, in those hooks, and
+// else refuses if it finds something, or fails where it cannot refuse.
+func (h hidingPlace) hiding(hooks ...string) []byte {
+	m := h.module
+	for _, name := range hooks {
+		m = hook(m, name, Op(0x02, 0x40), onCue(h.hide, Op(0x0c, 1)), h.look, Op(0x04, 0x40), result(abi.CodeNo, 0), Op(0x0b, 0x0b)) // block, br
 	}
-	o, err := p.Authorize(t.Context(), call())
-	return err != nil || o.Effect != host.Allow
+	return m.Encode()
 }
 
-// What a guest hides in one call it does not find in the next.
+// found says whether a call of one hook found what one of another, before it,
+// had hidden.
+func found(t *testing.T, p *plugin.Plugin, hides, looks string) bool {
+	t.Helper()
+	ask := func(hook string, c *host.Call) bool {
+		r, err := asks(t, p, hook, c)
+		return err == nil && !r.refused
+	}
+	if !ask(looks, callOf(looks)) {
+		t.Fatal("it was found before it was hidden")
+	}
+	if !ask(hides, cued(callOf(hides))) {
+		t.Fatal("it was not hidden")
+	}
+	return !ask(looks, callOf(looks))
+}
+
+// What a guest hides in one call it does not find in the next, be that of the
+// same hook or of another.
 func TestIsolation(t *testing.T) {
 	one := plugin.Limits{Instances: 1, Time: time.Second}
 	for _, h := range hidingPlaces() {
 		t.Run(h.name, func(t *testing.T) {
 			t.Parallel()
-			if found(t, load(t, plugin.Options{Module: h.hiding(), Limits: one})) == h.closed {
-				t.Errorf("without isolation: found %v", !h.closed)
-			}
+			module := h.hiding("on_authorize", "on_login", "on_logout")
 			log, logger := newLogs()
-			p := load(t, plugin.Options{Module: h.hiding(), Limits: one, Isolated: true, Logger: logger})
-			for range 3 {
-				if found(t, p) {
-					t.Error("the secret was found")
+			p := load(t, plugin.Options{Module: module, Limits: one, Isolated: true, Logger: logger})
+			for _, hooks := range [][2]string{{"on_authorize", "on_authorize"}, {"on_login", "on_authorize"}, {"on_logout", "on_login"}} {
+				if found(t, load(t, plugin.Options{Module: module, Limits: one}), hooks[0], hooks[1]) == h.closed {
+					t.Errorf("without isolation, in %s: found %v", hooks[0], !h.closed)
+				}
+				if found(t, p, hooks[0], hooks[1]) {
+					t.Errorf("what was hidden in %s was found in %s", hooks[0], hooks[1])
 				}
 			}
 			if got := p.Health().Renewed; !strings.Contains(got, h.renewed) || (got == "") != (h.renewed == "") {
@@ -183,7 +195,7 @@ func TestIsolatedInstancesAreAlike(t *testing.T) {
 // Many callers at once, some of whom leave something, some of whom trap.
 func TestIsolationHammer(t *testing.T) {
 	h := hidingPlaces()[2]
-	p := load(t, plugin.Options{Module: h.hiding(), Isolated: true, Limits: plugin.Limits{Instances: 3, Time: time.Minute}})
+	p := load(t, plugin.Options{Module: h.hiding("on_authorize"), Isolated: true, Limits: plugin.Limits{Instances: 3, Time: time.Minute}})
 	var wg sync.WaitGroup
 	for g := range 8 {
 		wg.Go(func() {
