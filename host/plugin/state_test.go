@@ -161,8 +161,8 @@ func TestAddGivesTheSum(t *testing.T) {
 	allows(t, load(t, plugin.Options{Module: module, KV: world}))
 }
 
-// A request without a session has no attributes: not of a JWT's user, nor of
-// nobody's.
+// A call without a session has no attributes: not of a JWT's user, nor of
+// nobody's, nor as one is made or has ended.
 func TestNoSession(t *testing.T) {
 	world := &cases.World{}
 	world.Clear()
@@ -173,6 +173,12 @@ func TestNoSession(t *testing.T) {
 		{sessionGetImport, []int64{keyAt, 1, roomAt, 10}, abi.Absent},
 		{sessionSetImport, []int64{keyAt, 1, 0, abi.LengthNone, newAt, 3}, abi.Absent},
 	} {
+		for _, name := range []string{"on_login", "on_logout"} {
+			p := load(t, plugin.Options{Module: c.guest(name, texts("a", "", "one")), Sessions: world})
+			if r, err := asks(t, p, name, callOf(name)); err != nil || r.refused {
+				t.Errorf("%s in %s: %+v, %v", c.im.Name, name, r, err)
+			}
+		}
 		for what, test := range map[string]struct {
 			sessions *cases.World
 			call     *host.Call
@@ -254,14 +260,15 @@ func TestBadArguments(t *testing.T) {
 		world.Clear()
 		o := plugin.Options{KV: world, Sessions: world, Limits: plugin.Limits{Instances: 1}}
 		data := texts(strings.Repeat("k", 300), "old", "new")
-		o.Module = test.guest("on_authorize", data)
-		_, err := load(t, o).Authorize(t.Context(), inSession())
-		fails(t, err, test.text)
-		o.Module = test.guest("on_credential", data)
-		c := call()
-		c.Identity, c.Candidates = nil, []host.Candidate{{Source: host.FromCookie, Name: "a"}}
-		_, err = load(t, o).Choose(t.Context(), c)
-		fails(t, err, test.text)
+		for _, name := range asked {
+			o.Module = test.guest(name, data)
+			c := callOf(name)
+			if name == "on_authorize" {
+				c = inSession() // elsewhere there is none, which makes no argument good
+			}
+			_, err := asks(t, load(t, o), name, c)
+			fails(t, err, test.text)
+		}
 		if test.text == `metric: "k" was not declared` {
 			continue // where an instance starts that is a declaration
 		}
