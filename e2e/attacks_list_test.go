@@ -16,8 +16,9 @@ var requestAttacks = []int{1, 2, 3, 4, 5, 6, 8, 10, 11, 12, 14, 16, 17, 20, 21, 
 
 // pluginAttacks are the attacks by plugin, each with the tests that show what
 // becomes of it: after a slash, the name of one of a test's cases. Cases of
-// TestAttackPlugin_time, _memory, _host_calls, _traps and _output are run in
-// each hook and at each step of a start.
+// TestAttackPlugin_time, _memory, _host_calls and _traps are run in each hook
+// and at each step of a start, those of TestAttackPlugin_output in each hook
+// that may not answer so.
 var pluginAttacks = []struct {
 	name  string
 	tests []string
