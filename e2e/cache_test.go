@@ -60,7 +60,7 @@ func TestCacheMovesFromDriverToDriver(t *testing.T) {
 	dirs := []string{t.TempDir(), t.TempDir()}
 	type place struct{ name, config string }
 	var places []place
-	etcd := &shared{driver: "etcd", at: startEtcd(t)}
+	etcd := startShared(t, "etcd")
 	for _, p := range []place{{"file", folderCache(dirs[0])}, {"redis", startRedis(t).cache()}, {"etcd", etcd.config(etcd.at, 0)}, {"another folder", folderCache(dirs[1])}} {
 		file := filepath.Join(t.TempDir(), "authhost.yaml")
 		writeFile(t, file, listen+idp.realm("")+p.config+open+fmt.Sprintf("operator: {token_file: %q}\n", operators))
