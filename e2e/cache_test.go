@@ -42,6 +42,14 @@ func counted(t testing.TB, args ...string) map[string]int {
 	return numbers
 }
 
+// wantSound expects that authhost cache check finds nothing wrong.
+func wantSound(t testing.TB, config string) {
+	t.Helper()
+	if out, code := cacheCommand(t, "check", "--config", config); code != 0 {
+		t.Errorf("cache check: exit %d\n%s", code, out)
+	}
+}
+
 func wantNumbers(t testing.TB, what string, got map[string]int, want string) {
 	t.Helper()
 	for _, pair := range strings.Fields(want) {
