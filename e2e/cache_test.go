@@ -42,6 +42,14 @@ func counted(t testing.TB, args ...string) map[string]int {
 	return numbers
 }
 
+// wantSound expects that authhost cache check finds nothing wrong.
+func wantSound(t testing.TB, config string) {
+	t.Helper()
+	if out, code := cacheCommand(t, "check", "--config", config); code != 0 {
+		t.Errorf("cache check: exit %d\n%s", code, out)
+	}
+}
+
 func wantNumbers(t testing.TB, what string, got map[string]int, want string) {
 	t.Helper()
 	for _, pair := range strings.Fields(want) {
@@ -60,7 +68,7 @@ func TestCacheMovesFromDriverToDriver(t *testing.T) {
 	dirs := []string{t.TempDir(), t.TempDir()}
 	type place struct{ name, config string }
 	var places []place
-	etcd := &shared{driver: "etcd", at: startEtcd(t)}
+	etcd := startShared(t, "etcd")
 	for _, p := range []place{{"file", folderCache(dirs[0])}, {"redis", startRedis(t).cache()}, {"etcd", etcd.config(etcd.at, 0)}, {"another folder", folderCache(dirs[1])}} {
 		file := filepath.Join(t.TempDir(), "authhost.yaml")
 		writeFile(t, file, listen+idp.realm("")+p.config+open+fmt.Sprintf("operator: {token_file: %q}\n", operators))

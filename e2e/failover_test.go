@@ -28,7 +28,7 @@ func redisCache(servers redistest.Servers, more string) string {
 // A master is lost under load, by kill -9 or by a halt from which it wakes up
 // as a master of yesterday: Sentinel names another. Live sessions get nothing
 // but 200 and 503, the 503s end, what was settled is there, and what was ended
-// is not let in, not even by the one that wakes up. What is acknowledged had
+// is not let in, not even by the one that wakes up; every record is sound. What is acknowledged had
 // reached one replica of two; how much of that the failover lost is counted.
 func TestSentinelFailover(t *testing.T) {
 	t.Parallel()
@@ -74,6 +74,7 @@ func TestSentinelFailover(t *testing.T) {
 		madeAfter, endedAfter := c.acknowledged()
 		reads, writes := c.reads.since(event), c.writes.since(event)
 		lost, back := c.verify(t)
+		wantSound(t, c.hosts[0].config)
 		t.Logf("master %s: another named after %.1f s; 503 to checks: %s; to logins and logouts: %s; acknowledged before it %d and %d, until all was well %d and %d; lost %d, back %d",
 			how, named.Seconds(), reads, writes, made, ended, madeAfter, endedAfter, lost, back)
 		if lost+back > 0 {
@@ -122,7 +123,7 @@ func whole(t *testing.T, nodes, sentinels redistest.Servers) {
 
 // The slots of a cluster that hold a user and the due-list that the user is on
 // move to another master, under load: nothing but 200 and 503, and not for
-// long; nothing is lost.
+// long; nothing is lost, and every record is sound.
 func TestClusterSlotMoves(t *testing.T) {
 	t.Parallel()
 	for replicas, wait := range []string{"", ", wait_replicas: 1"} {
@@ -146,6 +147,7 @@ func TestClusterSlotMoves(t *testing.T) {
 			c.stop()
 			made, ended := c.acknowledged()
 			lost, back := c.verify(t)
+			wantSound(t, c.hosts[0].config)
 			t.Logf("acknowledged %d logins and %d logouts; lost %d, back %d", made, ended, lost, back)
 			if lost+back > 0 {
 				t.Errorf("%d sessions were lost and %d are back", lost, back)

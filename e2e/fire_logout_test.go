@@ -2,7 +2,11 @@ package e2e
 
 import (
 	"bytes"
+	"context"
+	"maps"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -39,23 +43,16 @@ func (f *fire) logout(t *testing.T, n, who int, userID string, credentials []str
 	return done
 }
 
-// killAtWrite kills a replica when Redis has answered its change of the user's
+// killAtWrite kills a replica when the cache has made its change of the user's
 // slot, before it can hear of that, and returns that moment.
 func (f *fire) killAtWrite(t *testing.T, h *authhost, userID string, logout func() (answer, error)) (done time.Time) {
 	t.Helper()
-	var once sync.Once
 	written := make(chan time.Time, 1)
-	kill := func(asked []byte) {
-		if !bytes.Contains(asked, []byte("{"+userID+"}")) || !bytes.Contains(asked, []byte("evalsha\r\n")) {
-			return
-		}
-		once.Do(func() {
-			written <- time.Now()
-			h.signal(syscall.SIGKILL)
-		})
-	}
-	f.redis.answered.Store(&kill)
-	defer f.redis.answered.Store(nil)
+	kill := sync.OnceFunc(func() {
+		written <- time.Now()
+		h.signal(syscall.SIGKILL)
+	})
+	defer f.atWrite(t, userID, kill)()
 	if a, err := logout(); err == nil {
 		t.Fatalf("the replica that was to be killed answers %s", a)
 	}
@@ -69,4 +66,69 @@ func (f *fire) killAtWrite(t *testing.T, h *authhost, userID string, logout func
 		t.Error("the replica heard of its write")
 	}
 	return done
+}
+
+// atWrite calls kill when the cache has changed the user's slot, before whoever
+// asked for that can hear of it, until stop is called.
+func (f *fire) atWrite(t *testing.T, userID string, kill func()) (stop func()) {
+	t.Helper()
+	switch {
+	case f.redis != nil:
+		answered := func(asked []byte) {
+			if bytes.Contains(asked, []byte("{"+userID+"}")) && bytes.Contains(asked, []byte("evalsha\r\n")) {
+				kill()
+			}
+		}
+		f.redis.answered.Store(&answered)
+		return func() { f.redis.answered.Store(nil) }
+	case f.etcd != nil:
+		put := func(key string) {
+			if key == "authhost/slot/"+userID {
+				kill()
+			}
+		}
+		f.etcd.put.Store(&put)
+		return func() { f.etcd.put.Store(nil) }
+	}
+	return f.shared.atWrite(t, userID, kill)
+}
+
+// atWrite is that of a folder. A change is told of before it is acknowledged,
+// by whoever holds the journal's lock: the test does.
+func (s *shared) atWrite(t *testing.T, userID string, kill func()) (stop func()) {
+	t.Helper()
+	lock, err := os.OpenFile(filepath.Join(s.at, "journal", "lock"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	d, quit := s.open(t), make(chan struct{})
+	before := fields(t, d, userID)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		for {
+			select {
+			case <-quit:
+				return
+			default:
+			}
+			now, err := d.All(context.Background(), userID)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if !maps.EqualFunc(before, now, bytes.Equal) {
+				kill()
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+	})
+	return func() {
+		close(quit)
+		watch.Wait()
+		lock.Close()
+	}
 }

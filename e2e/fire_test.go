@@ -54,12 +54,14 @@ func TestLogoutUnderFire(t *testing.T) {
 		{"redis", 0, heard, killedFirst},
 		{"redis", some, heard, lives},
 		{"redis", some, muted, lives},
+		{"redis", some, refused, lives},
 		{"redis", some, refused, killed},
 		{"redis", some, muted, killedFirst},
 		{"etcd", 0, heard, killed},
 		{"etcd", some, heard, lives},
-		{"etcd", some, muted, killed},
+		{"etcd", some, muted, killedFirst},
 		{"file", 0, heard, lives},
+		{"file", 0, heard, killedFirst},
 		{"file", some, heard, killed}, // which remembers nothing
 	} {
 		t.Run(fmt.Sprintf("%s %s %s %s", c.driver, c.staleness, c.hearing, c.fate), func(t *testing.T) {
@@ -84,6 +86,7 @@ type fire struct {
 	way       int // in which the first logout is asked for, see logout
 	idp       *issuer
 	hosts     []*authhost
+	shared    *shared
 	redis     *redisGate
 	etcd      *etcdGate
 
@@ -97,7 +100,7 @@ type fire struct {
 func newFire(t *testing.T, driver string, staleness time.Duration, h hearing) *fire {
 	t.Helper()
 	s := startShared(t, driver)
-	f := &fire{staleness: staleness, idp: newIssuer(t)}
+	f := &fire{staleness: staleness, idp: newIssuer(t), shared: s}
 	at := s.at
 	switch {
 	case driver == "redis":

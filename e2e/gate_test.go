@@ -155,6 +155,10 @@ type etcdGate struct {
 	kv      pb.KVClient
 	lease   pb.LeaseClient
 	watches atomic.Int64
+
+	// put, when set, is told of each key that a transaction wrote, before that
+	// is acknowledged.
+	put atomic.Pointer[func(key string)]
 }
 
 func newEtcdGate(t testing.TB, to string) (g *etcdGate, addr string) {
@@ -182,7 +186,13 @@ func (g *etcdGate) Range(ctx context.Context, r *pb.RangeRequest) (*pb.RangeResp
 }
 
 func (g *etcdGate) Txn(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse, error) {
-	return g.kv.Txn(ctx, r)
+	answer, err := g.kv.Txn(ctx, r)
+	if f := g.put.Load(); f != nil && answer.GetSucceeded() {
+		for _, op := range r.Success {
+			(*f)(string(op.GetRequestPut().GetKey()))
+		}
+	}
+	return answer, err
 }
 
 func (g *etcdGate) LeaseGrant(ctx context.Context, r *pb.LeaseGrantRequest) (*pb.LeaseGrantResponse, error) {

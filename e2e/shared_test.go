@@ -32,6 +32,13 @@ type shared struct {
 	driver string
 	at     string       // a folder, or host:port
 	redis  *redisServer // nil unless it is one
+	server server       // nil for a folder
+}
+
+// server is one that can be stopped, and started again with what it held.
+type server interface {
+	start(t testing.TB)
+	stop(t testing.TB)
 }
 
 // onShared runs a test on a cache of each kind.
@@ -51,23 +58,29 @@ func startShared(t testing.TB, driver string) *shared {
 		return &shared{driver: driver, at: filepath.Join(t.TempDir(), "data")}
 	case "redis":
 		r := startRedis(t)
-		return &shared{driver: driver, at: r.addr, redis: r}
+		return &shared{driver: driver, at: r.addr, redis: r, server: r}
 	}
-	return &shared{driver: driver, at: startEtcd(t)}
+	e := &etcdServer{addr: freeAddr(t), peer: "http://" + freeAddr(t), dir: t.TempDir()}
+	e.start(t)
+	return &shared{driver: driver, at: e.addr, server: e}
 }
 
-// startEtcd runs an etcd of one member and returns its address.
-func startEtcd(t testing.TB) string {
+// etcdServer is an etcd of one member.
+type etcdServer struct {
+	addr, peer, dir string
+	*process
+}
+
+func (e *etcdServer) start(t testing.TB) {
 	t.Helper()
-	addr, peer := freeAddr(t), "http://"+freeAddr(t)
-	start(t, exec.Command(program(t, "etcd"), "--name", "one", "--data-dir", t.TempDir(), "--logger", "zap", "--log-level", "error",
-		"--listen-client-urls", "http://"+addr, "--advertise-client-urls", "http://"+addr,
-		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "one="+peer))
+	url := "http://" + e.addr
+	e.process = start(t, exec.Command(program(t, "etcd"), "--name", "one", "--data-dir", e.dir, "--logger", "zap", "--log-level", "error",
+		"--listen-client-urls", url, "--advertise-client-urls", url,
+		"--listen-peer-urls", e.peer, "--initial-advertise-peer-urls", e.peer, "--initial-cluster", "one="+e.peer))
 	eventually(t, "etcd answering", func() bool {
-		a, err := try("GET", "http://"+addr+"/health")
+		a, err := try("GET", url+"/health")
 		return err == nil && a.status == 200 && strings.Contains(a.body, `"true"`)
 	})
-	return addr
 }
 
 // config is the part of a configuration that names the cache. at is where it
@@ -142,6 +155,24 @@ func (s *shared) keys(t testing.TB) map[string]string {
 		}
 	}
 	return found
+}
+
+// contents returns everything that the server holds of users, by key: the
+// due-lists are not, which name them.
+func (s *shared) contents(t testing.TB) map[string]map[string]string {
+	t.Helper()
+	if s.redis != nil {
+		return s.redis.contents(t)
+	}
+	got, err := s.etcdClient(t).Get(t.Context(), "authhost/slot/", clientv3.WithPrefix())
+	if err != nil || len(got.Kvs) == 0 {
+		t.Fatal(err, got)
+	}
+	all := map[string]map[string]string{}
+	for _, kv := range got.Kvs {
+		all[string(kv.Key)] = map[string]string{"": string(kv.Value)}
+	}
+	return all
 }
 
 // remove takes a user's slot away behind everybody's back.

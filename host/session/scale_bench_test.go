@@ -113,7 +113,7 @@ func openFile(b *testing.B) (cache.Driver, func() int64) {
 		b.Fatal(err)
 	}
 	return d, func() (bytes int64) {
-		err := filepath.WalkDir(filepath.Join(dir, "slots"), func(path string, e fs.DirEntry, err error) error {
+		err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 			if err != nil || e.IsDir() {
 				return err
 			}

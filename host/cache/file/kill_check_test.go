@@ -8,8 +8,53 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authhost/authhost/host/cache"
 	"github.com/authhost/authhost/host/cache/file"
 )
+
+// readAll reads every slot and every entry of the due-lists, as `authhost cache
+// check` does right after the kill: there are those that were acknowledged, and
+// each can be read.
+func readAll(t *testing.T, d *file.Driver, slots []string, due map[string]bool) {
+	t.Helper()
+	found := map[string]bool{}
+	for next, more := "", true; more; more = next != "" {
+		page, following, err := d.List(t.Context(), next, 5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, slot := range page {
+			if _, err := d.All(t.Context(), slot); err != nil {
+				t.Error(err)
+			}
+			found[slot] = true
+		}
+		next = following
+	}
+	listed := map[string]bool{}
+	for list := range cache.DueLists {
+		for next, more := "", true; more; more = next != "" {
+			page, following, err := d.ListDue(t.Context(), list, next)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range page {
+				listed[m.Name] = true
+			}
+			next = following
+		}
+	}
+	for member := range due {
+		if !listed[member] {
+			t.Errorf("%s was put on the list and is not listed", member)
+		}
+	}
+	for _, slot := range slots {
+		if slot != "sum" && !found[slot] { // which is a field of a slot's
+			t.Errorf("%s was written and is not listed", slot)
+		}
+	}
+}
 
 // checkDue gives out all that was put: what was acknowledged is among it.
 func checkDue(t *testing.T, d *file.Driver, acknowledged map[string]bool, now, until time.Time) {
