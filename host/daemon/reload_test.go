@@ -3,6 +3,7 @@ package daemon
 import (
 	"bytes"
 	"context"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -31,6 +32,12 @@ func gate(version string) string {
 // takes the steps itself.
 func open(t *testing.T, config string, modules map[string]string) (d *Daemon, dir string) {
 	t.Helper()
+	return openLogged(t, nil, config, modules)
+}
+
+// openLogged is open with a log.
+func openLogged(t *testing.T, log io.Writer, config string, modules map[string]string) (d *Daemon, dir string) {
+	t.Helper()
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	dir = t.TempDir()
 	for name, content := range modules {
@@ -38,7 +45,7 @@ func open(t *testing.T, config string, modules map[string]string) (d *Daemon, di
 	}
 	file := filepath.Join(dir, "authhost.yaml")
 	write(t, file, config)
-	d, err := Open(t.Context(), Options{ConfigFile: file})
+	d, err := Open(t.Context(), Options{ConfigFile: file, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
