@@ -88,6 +88,17 @@ func trappingInConfigure() []byte {
 		Func{Export: abi.Configure.String(), Params: []byte{I32}, Results: []byte{I64}, Body: Op(Unreachable)}).Encode()
 }
 
+// invalid is a module whose one hook drops what is not there.
+func invalid() []byte { return guest(Op(Drop)).Encode() }
+
+// trappingInInit is a plugin whose _initialize ends in a trap.
+func trappingInInit() []byte {
+	return guest(Const64(int64(abi.CodeYes)), Func{Export: "_initialize", Body: Op(Unreachable)}).Encode()
+}
+
+// startingOnce is a plugin of which one instance starts and no other does.
+func startingOnce() []byte { return StartsOnce(guest(Const64(int64(abi.CodeYes)))).Encode() }
+
 // growing is a module that takes memory for as long as it is given any, and
 // then goes on asking.
 func growing() []byte {

@@ -98,6 +98,35 @@ func (r *reloading) shows(t testing.TB, step, text string) {
 	}
 }
 
+// A module that is refused is told of by the step that it ended at, whichever
+// that is; TestSignedPlugin, TestReplayOfRecentDecisions and
+// TestCasesOfAPlugin have the others.
+func TestRefusalIsShown(t *testing.T) {
+	t.Parallel()
+	limited := strings.Replace(oneModule, "gate.wasm\n", "gate.wasm\n    limits: {instances: 2}\n", 1)
+	pin := fmt.Sprintf("    sha256: %x\n", sha256.Sum256(denying("first")))
+	r := startReloading(t, operated+strings.Replace(limited, "    limits", pin+"    limits", 1), operators...)
+	for i, refused := range []struct {
+		step, text string
+		module     []byte
+	}{
+		{"sha256", "the configuration wants", denying("second")},
+		{"check", "authhost_abi_v1", withoutExports()},
+		{"compile", "invalid", invalid()},
+		{"start", "unreachable", trappingInInit()},
+		{"configure", "unreachable", trappingInConfigure()},
+		{"warm", "metric: more than 32 names", startingOnce()},
+	} {
+		if i == 1 { // what is pinned does not come further
+			replaceFile(t, r.module, string(denying("first")))
+			eventually(t, "what serves", func() bool { return r.plugin(t, "gate").State == "serving" })
+			r.while(t, "config", "ok", "first", func() { r.edit(t, pin, "") })
+		}
+		r.while(t, "plugin/gate", "failed", "first", func() { replaceFile(t, r.module, string(refused.module)) })
+		r.shows(t, refused.step, refused.text)
+	}
+}
+
 // author signs modules.
 type author struct {
 	public  string

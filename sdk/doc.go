@@ -13,8 +13,9 @@
 //
 // Texts are views of the buffer that host and plugin share, or of an arena of
 // 32 KiB beside it: nothing is allocated, save for what the arena has no room
-// for. They hold until the handler returns, and change after that. Keep one longer with
-// strings.Clone.
+// for. They hold until the handler returns, and change after that. Keep one
+// longer with strings.Clone. Answers allocate a piece of 16 KiB for the headers
+// and attributes of many calls, and requests that are to be fetched or sent.
 //
 // # Failure
 //

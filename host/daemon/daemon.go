@@ -70,6 +70,8 @@ type Daemon struct {
 	retired  chan retirement
 	stopped  chan struct{} // closed when reloads are answered no more
 
+	drainTime time.Duration
+
 	looking bool // plugins change nothing of what they keep
 
 	// Of the goroutine that builds assemblies: Open, then keepCurrent.
@@ -96,7 +98,7 @@ func openTo(ctx context.Context, o Options, looking bool) (*Daemon, error) {
 		file: o.ConfigFile, environ: o.Environ, log: log, lines: lines, now: time.Now, open: o.Listen, listening: o.Listening,
 		audit:   audit.New(audit.Options{Requests: requests, Logger: log, Version: o.Version, ABI: ABIVersion}),
 		tasks:   make(chan func(context.Context)),
-		retired: make(chan retirement, 16),
+		retired: make(chan retirement, 16), drainTime: drainTime,
 		stopped: make(chan struct{}),
 		watcher: watcher{now: time.Now},
 		looking: looking,

@@ -197,9 +197,15 @@ func unserved(plugins map[string]plugged) (list []*rollout.Version) {
 	return list
 }
 
+// closeVersions closes versions once the calls under way have ended: by
+// themselves, or cut when ctx ends.
 func closeVersions(ctx context.Context, log *slog.Logger, list []*rollout.Version) {
 	for _, v := range list {
-		if err := v.Close(ctx); err != nil {
+		err := v.Close(ctx)
+		if err != nil && ctx.Err() != nil {
+			err = v.Close(context.WithoutCancel(ctx))
+		}
+		if err != nil {
 			log.LogAttrs(ctx, slog.LevelError, "plugin did not close", slog.String("plugin", v.Host().Name), slog.Int("generation", v.Number), slog.Any("reason", err))
 		}
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // drainTime bounds how long what a reload replaced is kept for the requests
-// that still use it.
+// and calls that still use it.
 const drainTime = 30 * time.Second
 
 // errStopping is the answer to a reload that comes too late.
@@ -235,29 +235,31 @@ type retirement struct {
 }
 
 // drain closes what was retired, in order: once a snapshot is idle, so is
-// every one before it. It ends with ctx.
+// every one before it, unless that was kept for too long. It ends with ctx.
 func (d *Daemon) drain(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case r := <-d.retired:
-			late := time.NewTimer(drainTime)
+			kept, cancel := context.WithTimeout(ctx, d.drainTime)
 			select {
 			case <-r.snapshot.Idle():
-			case <-late.C:
-				d.log.LogAttrs(ctx, slog.LevelWarn, "requests still use what a reload replaced; it is closed now", slog.Uint64("generation", r.snapshot.Generation))
-			case <-ctx.Done():
+			case <-kept.Done():
+				if ctx.Err() == nil {
+					d.log.LogAttrs(ctx, slog.LevelWarn, "requests still use what a reload replaced; it is closed now", slog.Uint64("generation", r.snapshot.Generation))
+				}
 			}
-			late.Stop()
-			d.close(ctx, r)
+			d.close(kept, r)
+			cancel()
 		}
 	}
 }
 
-// close lets go of what was retired, also when ctx has ended.
+// close lets go of what was retired, also when ctx has ended; see
+// closeVersions.
 func (d *Daemon) close(ctx context.Context, r retirement) {
-	closeVersions(context.WithoutCancel(ctx), d.log, r.plugins)
+	closeVersions(ctx, d.log, r.plugins)
 	for _, r := range r.realms {
 		r.stop()
 	}

@@ -1,14 +1,19 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
+	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/authhost/authhost/abi"
+	"github.com/authhost/authhost/host"
 	"github.com/authhost/authhost/host/plugin/rollout"
 	. "github.com/authhost/authhost/host/plugin/wasmtest"
 )
@@ -27,6 +32,12 @@ func gate(version string) string {
 // takes the steps itself.
 func open(t *testing.T, config string, modules map[string]string) (d *Daemon, dir string) {
 	t.Helper()
+	return openLogged(t, nil, config, modules)
+}
+
+// openLogged is open with a log.
+func openLogged(t *testing.T, log io.Writer, config string, modules map[string]string) (d *Daemon, dir string) {
+	t.Helper()
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	dir = t.TempDir()
 	for name, content := range modules {
@@ -34,7 +45,7 @@ func open(t *testing.T, config string, modules map[string]string) (d *Daemon, di
 	}
 	file := filepath.Join(dir, "authhost.yaml")
 	write(t, file, config)
-	d, err := Open(t.Context(), Options{ConfigFile: file})
+	d, err := Open(t.Context(), Options{ConfigFile: file, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,6 +106,47 @@ func TestDrainClosesWhatWasReplaced(t *testing.T) {
 	}
 	if kept := d.current.plugins["changed"].All(); len(kept) != 2 || kept[0].Number != 4 || kept[1].Number != 3 {
 		t.Errorf("%d generations are kept", len(kept))
+	}
+}
+
+// A call that does not end is cut once what it uses has been kept for long
+// enough, and the version is closed, by whichever reload it is that drops it.
+func TestDrainCutsACallThatDoesNotEnd(t *testing.T) {
+	endless := string(Module{MinPages: 1, Funcs: []Func{
+		{Export: abi.Marker},
+		{Export: abi.BufferExport, Results: []byte{I64}, Body: Const64(1024<<32 | 4096)},
+		{Export: abi.OnAuthorize.String(), Params: []byte{I32}, Results: []byte{I64}, Body: Join(Forever(), Const64(0))},
+	}}.Encode())
+	d, dir := open(t, "cache: {driver: memory}\nplugins: [{name: gate, module: a.wasm, limits: {time: 24h, instances: 1}}]\n", map[string]string{"a.wasm": endless})
+	var log bytes.Buffer
+	d.log, d.drainTime = slog.New(slog.NewJSONHandler(&log, nil)), time.Millisecond
+	old, request := d.current.plugins["gate"].Version, d.pipeline.Acquire()
+	cut := make(chan error, 1)
+	go func() {
+		defer request.Release()
+		_, err := old.Host().Authorizer.Authorize(context.Background(), &host.Call{Request: &host.Request{Method: "GET", Path: "/"}})
+		cut <- err
+	}()
+	for old.Health().Idle > 0 { // until it is under way
+		time.Sleep(time.Millisecond)
+	}
+	for _, version := range []string{"2", "3"} {
+		write(t, filepath.Join(dir, "a.wasm"), gate(version))
+		d.renewPlugins(t.Context())
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	drained := make(chan struct{})
+	go func() { d.drain(ctx); close(drained) }()
+	if err := <-cut; err == nil {
+		t.Error("it was answered")
+	}
+	for n := 1; n > 0; n, _ = old.Instances() {
+		time.Sleep(time.Millisecond)
+	}
+	stop()
+	<-drained
+	if text := log.String(); !strings.Contains(text, `"msg":"requests still use what a reload replaced; it is closed now"`) || strings.Contains(text, `"msg":"plugin did not close"`) {
+		t.Errorf("the log says %s", text)
 	}
 }
 

@@ -1,6 +1,7 @@
 package plugin_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -10,8 +11,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/authhost/authhost/host/plugin"
 )
@@ -292,34 +296,94 @@ func write(t *testing.T, path string, b []byte) {
 	}
 }
 
-// Plugins of one module that are loaded and closed at once share its code and
-// never lose it.
-func TestCacheShared(t *testing.T) {
-	c, err := plugin.NewCache(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
+// compiling is a context that counts how often the engine compiles: for that,
+// and not for code that it has, it asks for its workers. It does not get them
+// before so many loads are about to compile.
+type compiling struct {
+	context.Context
+	workers any // the key that it asks by
+	times   atomic.Int64
+	loads   sync.WaitGroup
+}
+
+func newCompiling(t *testing.T) *compiling {
+	t.Helper()
+	c := &compiling{Context: t.Context()}
+	experimental.GetCompilationWorkers(c)
+	if c.times.Swap(0) != 1 || c.workers == nil {
+		t.Fatal("the engine asks for its workers in another way")
 	}
-	module := hook(base(), "on_authorize").Encode()
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			for range 5 {
-				p, err := plugin.Load(t.Context(), plugin.Options{Name: "guest", Module: module, Cache: c})
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				if _, err := p.Authorize(t.Context(), call()); err != nil {
-					t.Error(err)
-				}
+	return c
+}
+
+func (c *compiling) Value(key any) any {
+	if c.workers == nil {
+		c.workers = key
+	}
+	if key == c.workers {
+		c.times.Add(1)
+		c.loads.Wait()
+	}
+	return c.Context.Value(key)
+}
+
+// Plugins of one module that are loaded and closed at once share its code,
+// which is compiled once, and never lose it.
+func TestCacheShared(t *testing.T) {
+	for name, dir := range map[string]string{"on disk": t.TempDir(), "in memory": ""} {
+		t.Run(name, func(t *testing.T) {
+			c, err := plugin.NewCache(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			module, ctx := hook(base(), "on_authorize").Encode(), newCompiling(t)
+			done := func(p *plugin.Plugin) {
 				if err := p.Close(t.Context()); err != nil {
 					t.Error(err)
 				}
 			}
+			var wg sync.WaitGroup
+			ctx.loads.Add(8)
+			var first [8]*plugin.Plugin // in memory alone, code is there as long as who uses it
+			for i := range first {
+				wg.Go(func() {
+					for n := range 5 {
+						steps := 0
+						p, err := plugin.Load(ctx, plugin.Options{Name: "guest", Module: module, Cache: c, Step: func(name string) {
+							if name == "compile" {
+								steps++ // the first validates
+							}
+							if n == 0 && name == "compile" && steps == 2 {
+								ctx.loads.Done()
+							}
+						}})
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						if _, err := p.Authorize(t.Context(), call()); err != nil {
+							t.Error(err)
+						}
+						if n == 0 {
+							first[i] = p
+						} else {
+							done(p)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			for _, p := range first {
+				if p != nil {
+					done(p)
+				}
+			}
+			if n := ctx.times.Load(); n != 1 {
+				t.Errorf("compiled %d times", n)
+			}
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
 		})
-	}
-	wg.Wait()
-	if err := c.Close(); err != nil {
-		t.Error(err)
 	}
 }

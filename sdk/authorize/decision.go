@@ -84,7 +84,7 @@ func (d *Decision) encode() uint64 {
 		a.Status(d.status())
 	}
 	a.Reason(d.reason())
-	a.Headers(d.headers())
+	a.List(d.headers())
 	if d.fetch != nil {
 		d.fetch.Encode(&a)
 	}

@@ -2,6 +2,7 @@ package fetch_test
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 
@@ -62,5 +63,28 @@ func TestRequests(t *testing.T) {
 		if text := fakehost.Panics(t, func() { encode(r) }); !strings.HasPrefix(text, "sdk: ") {
 			t.Errorf("%s: %s", name, text)
 		}
+	}
+}
+
+// Neither what came of a request nor laying one out allocates.
+func TestNoAllocation(t *testing.T) {
+	var host fakehost.Host
+	n := host.Put(t, "on_authorize after a fetch")
+	saved := slices.Clone(guest.Buffer()[:n])
+	again := fetch.Post("https://policy.example/v1/check", "text/plain", "ada")
+	if allocs := testing.AllocsPerRun(100, func() {
+		copy(guest.Buffer(), saved)
+		r := sdk.NewRequest(guest.Begin(guest.OnAuthorize, n))
+		got, ok := r.Fetched()
+		if !ok || got.Status != 200 {
+			t.Fatal("nothing was fetched")
+		}
+		var a guest.Answer
+		next := again.Keep(got.State)
+		next.Encode(&a)
+		next.EncodeCall(&a)
+		a.Finish(guest.CodeFetch)
+	}); allocs != 0 {
+		t.Errorf("%v allocations", allocs)
 	}
 }

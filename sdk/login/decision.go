@@ -12,7 +12,7 @@ type Decision struct {
 	reason         string
 	headers        string
 	idle, absolute int64
-	attributes     [][2]string
+	attributes     string // as they will be answered, as the headers are
 	fetch          *fetch.Request
 }
 
@@ -84,7 +84,7 @@ func (d Decision) Absolute(ms int64) Decision {
 // fails the call.
 func (d Decision) Attribute(name, value string) Decision {
 	d.goesOn()
-	d.attributes = append(d.attributes, [2]string{name, value})
+	d.attributes = guest.AppendAttribute(d.attributes, name, value)
 	return d
 }
 
@@ -108,16 +108,14 @@ func (d *Decision) encode() uint64 {
 		a.Status(int(d.status))
 	}
 	a.Reason(d.reason)
-	a.Headers(d.headers)
+	a.List(d.headers)
 	if d.idle != 0 {
 		a.Idle(d.idle)
 	}
 	if d.absolute != 0 {
 		a.Absolute(d.absolute)
 	}
-	for _, t := range d.attributes {
-		a.Attribute(t[0], t[1])
-	}
+	a.List(d.attributes)
 	if d.fetch != nil {
 		d.fetch.Encode(&a)
 	}

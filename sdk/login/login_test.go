@@ -2,6 +2,8 @@ package login_test
 
 import (
 	"bytes"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/authhost/authhost/sdk/fetch"
@@ -70,6 +72,51 @@ func TestDecisions(t *testing.T) {
 	}
 	if n < 5 {
 		t.Errorf("%d vectors", n)
+	}
+}
+
+// A Decision is a value: what is made of one leaves it as it was.
+func TestDecisionIsAValue(t *testing.T) {
+	var next login.Decision
+	handle(t, func(*login.Request) login.Decision { return next })
+	answer := func(d login.Decision) string {
+		var host fakehost.Host
+		next = d
+		n := login.Serve(host.Put(t, "on_login")) >> 32
+		return string(guest.Buffer()[:n])
+	}
+	base := login.GoOn().Attribute("a", "1").Attribute("b", "2").Attribute("c", "3")
+	left := base.Attribute("d", "left")
+	right := base.Attribute("d", "right")
+	if l, r := answer(left), answer(right); !strings.HasSuffix(l, "\x01\x00dleft") || !strings.HasSuffix(r, "\x01\x00dright") || strings.Contains(answer(base), "d") {
+		t.Errorf("decisions share what they are made of: %q, %q", l, r)
+	}
+}
+
+// The way of a decision allocates nothing, whatever it looks at.
+func TestNoAllocation(t *testing.T) {
+	host := fakehost.Host{Values: map[fakehost.Key][]string{{Kind: guest.GetClaim, Name: "amr"}: {"otp"}}}
+	var refuse bool
+	handle(t, func(r *login.Request) login.Decision {
+		amr, _ := r.Claim("amr")
+		if refuse || !r.HasRole("viewer") {
+			return login.Refuse("not now").Status(429).Header("Retry-After", "60").Header("X-Realm", r.Realm())
+		}
+		return login.GoOn().Reason(r.Client()).Idle(r.Idle()-1).Absolute(r.Absolute()-r.Time()).Attribute("amr", amr).Attribute("user", r.UserID())
+	})
+	// Put restores the frame that the answer before has overwritten.
+	n := host.Put(t, "on_login")
+	saved := slices.Clone(guest.Buffer()[:n])
+	for _, refuse = range []bool{false, true} {
+		allocs := testing.AllocsPerRun(100, func() {
+			copy(guest.Buffer(), saved)
+			if got := login.Serve(n); got>>32 == 0 || refuse != (uint32(got) == guest.CodeNo) {
+				t.Fatalf("result %#x", got)
+			}
+		})
+		if allocs != 0 {
+			t.Errorf("refused %t: %v allocations", refuse, allocs)
+		}
 	}
 }
 

@@ -69,6 +69,31 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// The way to what is not sent allocates nothing, whatever it looks at.
+func TestNoAllocation(t *testing.T) {
+	var seen int
+	handle(t, func(e *logout.Event) logout.Answer {
+		for id := range e.Sessions {
+			seen += len(id)
+		}
+		seen += len(e.ID()) + len(e.Realm()) + len(e.Issuer()) + len(e.Subject()) + len(e.What()) + len(e.Why()) + len(e.ByRank()) + len(e.ByID()) + len(e.SessionID()) + int(e.At())
+		return logout.Nothing().Reason(e.UserID())
+	})
+	var host fakehost.Host
+	// Put restores the frame that the answer before has overwritten.
+	n := host.Put(t, "on_logout of a session")
+	saved := slices.Clone(guest.Buffer()[:n])
+	allocs := testing.AllocsPerRun(100, func() {
+		copy(guest.Buffer(), saved)
+		if logout.Serve(n)>>32 == 0 {
+			t.Fatal("no reason")
+		}
+	})
+	if allocs != 0 || seen == 0 {
+		t.Errorf("%v allocations", allocs)
+	}
+}
+
 func TestMisuse(t *testing.T) {
 	fakehost.Panics(t, func() { logout.Serve(0) })
 	handle(t, func(*logout.Event) logout.Answer { return logout.Nothing() })

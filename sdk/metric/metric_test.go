@@ -18,4 +18,7 @@ func TestCounter(t *testing.T) {
 	if want := map[string]int64{"denied": 3, "seen": 0}; !maps.Equal(host.Metrics, want) {
 		t.Errorf("counted %v", host.Metrics)
 	}
+	if n := testing.AllocsPerRun(100, func() { c.Inc(); c.Add(2) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/authhost/authhost/sdk/internal/fakehost"
+	"github.com/authhost/authhost/sdk/internal/guest"
 	"github.com/authhost/authhost/sdk/session"
 )
 
@@ -32,5 +33,18 @@ func TestAttributes(t *testing.T) {
 	is(session.Create("a", "1"), session.Ended)
 	if _, ok := session.Get("a"); ok {
 		t.Error("an attribute without a session")
+	}
+}
+
+func TestNoAllocation(t *testing.T) {
+	host := fakehost.Host{Session: map[string]string{"a": "1"}}
+	n := host.Put(t, "no field")
+	if allocs := testing.AllocsPerRun(100, func() {
+		guest.Begin(guest.OnAuthorize, n)
+		if v, ok := session.Get("a"); !ok || session.Swap("a", v, "2") != session.Done || session.Delete("a", "2") != session.Done || session.Create("a", "1") != session.Done {
+			t.Fatal("a step failed")
+		}
+	}); allocs != 0 {
+		t.Errorf("%v allocations", allocs)
 	}
 }

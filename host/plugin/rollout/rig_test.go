@@ -11,6 +11,7 @@ import (
 
 	"github.com/authhost/authhost/abi"
 	"github.com/authhost/authhost/host"
+	"github.com/authhost/authhost/host/plugin"
 	"github.com/authhost/authhost/host/plugin/rollout"
 	. "github.com/authhost/authhost/host/plugin/wasmtest"
 )
@@ -60,6 +61,7 @@ var bad = map[string]string{
 	"compile":   string(guest(Op(0x1a)).Encode()), // drop of nothing
 	"start":     string(guest(Const64(1), Func{Export: "_initialize", Body: Op(Unreachable)}).Encode()),
 	"configure": string(guest(Const64(1), Func{Export: abi.Configure.String(), Params: []byte{I32}, Results: []byte{I64}, Body: Op(Unreachable)}).Encode()),
+	"warm":      string(StartsOnce(guest(Const64(1))).Encode()),
 }
 
 // rig is one plugin whose files are in memory.
@@ -74,7 +76,7 @@ type rig struct {
 }
 
 func newRig(t *testing.T) *rig {
-	g := &rig{t: t, files: map[string]string{"p.wasm": denying("one")}, spec: rollout.Spec{Name: "gate", Module: "p.wasm", Gates: rollout.Gates{MaxChanged: -1}}}
+	g := &rig{t: t, files: map[string]string{"p.wasm": denying("one")}, spec: rollout.Spec{Name: "gate", Module: "p.wasm", Limits: plugin.Limits{Instances: 2}, Gates: rollout.Gates{MaxChanged: -1}}}
 	g.Rollout = rollout.New("gate", rollout.Options{})
 	t.Cleanup(func() {
 		for _, v := range g.All() {

@@ -47,6 +47,7 @@ func TestRefusedAtEachStep(t *testing.T) {
 		{"configure", "unreachable", func(g *rig) { g.files["p.wasm"] = bad["configure"] }},
 		{"cases", "p.cases.yaml:", func(g *rig) { g.files["p.cases.yaml"] = hello }},
 		{"cases", `case "ann passes": decision: want allow, got deny`, func(g *rig) { g.files["p.cases.yaml"] = annPasses }},
+		{"warm", "metric: more than 32 names", func(g *rig) { g.files["p.wasm"] = bad["warm"] }},
 	} {
 		t.Run(c.step, func(t *testing.T) {
 			g := newRig(t)

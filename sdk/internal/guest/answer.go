@@ -77,10 +77,10 @@ func plain8(x uint64) bool {
 	return (x|(x+each)|(x-0x20*each))&(0x80*each) == 0
 }
 
-// Headers adds what AppendHeader returned.
-func (a *Answer) Headers(list string) { a.text(list) }
+// List adds what AppendHeader or AppendAttribute returned.
+func (a *Answer) List(list string) { a.text(list) }
 
-// written is where lists of headers are laid out, one behind another. What is
+// written is where lists are laid out, one behind another. What is
 // there is never written again, so a list holds as long as any string. One
 // piece lasts for many lists.
 var written []byte
@@ -90,14 +90,23 @@ const writtenPiece = 16 << 10
 // AppendHeader returns a list of headers with one more, as it is: the host
 // judges it. The list that is handed in stays what it was.
 func AppendHeader(list, name, value string) string {
+	return appendPair(answerHeader, list, name, value)
+}
+
+// AppendAttribute does the same with attributes of a session.
+func AppendAttribute(list, name, value string) string {
+	return appendPair(answerAttribute, list, name, value)
+}
+
+func appendPair(id byte, list, name, value string) string {
 	if len(name) > 0xffff {
-		panic("sdk: a header with a name longer than 65535 bytes")
+		panic("sdk: a name longer than 65535 bytes")
 	}
 	const head = 10
 	one := head + len(name) + len(value)
 	extend(list, one)
 	at := len(written)
-	written = append(written, answerHeader, 0, 0, 0, 0, 0, 0, 0, byte(len(name)), byte(len(name)>>8))
+	written = append(written, id, 0, 0, 0, 0, 0, 0, 0, byte(len(name)), byte(len(name)>>8))
 	put32(written[at+4:], one-8)
 	written = append(append(written, name...), value...)
 	return view(written[at-len(list):])
@@ -140,15 +149,6 @@ func (a *Answer) Request(method, url, body string, headers [][2]string) {
 // Call adds a request that is to be delivered, likewise.
 func (a *Answer) Call(method, url, body string, headers [][2]string) {
 	a.request(answerCall, method, url, body, headers)
-}
-
-// Attribute adds an attribute of a session, likewise.
-func (a *Answer) Attribute(name, value string) {
-	start := a.n
-	a.head(answerAttribute, 0)
-	a.short(name)
-	a.text(value)
-	put32(a.room(start+4, 4), a.n-start-8)
 }
 
 // Idle adds a deadline in Unix milliseconds.

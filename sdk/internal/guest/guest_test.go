@@ -115,7 +115,7 @@ func TestAnswers(t *testing.T) {
 			}
 			a.Reason(string(v.Answer.Reason))
 			for _, h := range v.Answer.Headers {
-				a.Headers(guest.AppendHeader("", string(h[0]), string(h[1])))
+				a.List(guest.AppendHeader("", string(h[0]), string(h[1])))
 			}
 			if v.Answer.Candidate != nil {
 				a.Candidate(*v.Answer.Candidate)
@@ -127,7 +127,7 @@ func TestAnswers(t *testing.T) {
 				a.Absolute(v.Answer.Absolute)
 			}
 			for _, t := range v.Answer.Attributes {
-				a.Attribute(string(t[0]), string(t[1]))
+				a.List(guest.AppendAttribute("", string(t[0]), string(t[1])))
 			}
 			for _, c := range v.Calls() {
 				a.Call(c.Method, c.URL, c.Body, c.Headers)
@@ -258,15 +258,15 @@ func TestFieldsMoveFromFrameToFrame(t *testing.T) {
 
 func TestAnswerThatIsTooLong(t *testing.T) {
 	var a guest.Answer
-	a.Headers(guest.AppendHeader("", "X-A", strings.Repeat("v", 16384-8-2-3)))
+	a.List(guest.AppendHeader("", "X-A", strings.Repeat("v", 16384-8-2-3)))
 	if n := a.Finish(guest.CodeYes) >> 32; n != 16384 {
 		t.Errorf("the longest answer has %d bytes", n)
 	}
 	for _, f := range []func(){
-		func() { a.Headers(guest.AppendHeader("", "", "")) },
+		func() { a.List(guest.AppendHeader("", "", "")) },
 		func() { a.Status(403) },
-		func() { new(guest.Answer).Headers(guest.AppendHeader("", "X-A", strings.Repeat("v", 16384-8-2-2))) },
-		func() { new(guest.Answer).Headers(guest.AppendHeader("", strings.Repeat("n", 1<<16), "")) },
+		func() { new(guest.Answer).List(guest.AppendHeader("", "X-A", strings.Repeat("v", 16384-8-2-2))) },
+		func() { new(guest.Answer).List(guest.AppendHeader("", strings.Repeat("n", 1<<16), "")) },
 	} {
 		fakehost.Panics(t, f)
 	}
@@ -278,8 +278,8 @@ func TestAnswerMadeOfTheFrame(t *testing.T) {
 	c := guest.Begin(guest.OnAuthorize, host.Put(t, "on_authorize with every field"))
 	var a guest.Answer
 	a.Reason(c.Text(guest.FieldPath))
-	a.Headers(guest.AppendHeader("", "X-Last", c.Text(guest.FieldCredential)))
-	a.Headers(guest.AppendHeader("", "X-First", c.Text(guest.FieldMethod)))
+	a.List(guest.AppendHeader("", "X-Last", c.Text(guest.FieldCredential)))
+	a.List(guest.AppendHeader("", "X-First", c.Text(guest.FieldMethod)))
 	n := a.Finish(guest.CodeNo) >> 32
 	want := "\x02\x00\x00\x00\x10\x00\x00\x00/api/gitops/sync" +
 		"\x03\x00\x00\x00\x16\x00\x00\x00\x06\x00X-Lastcookie/session" +
@@ -346,7 +346,7 @@ func TestLazyFieldIsFetchedOnce(t *testing.T) {
 func TestListsOfHeaders(t *testing.T) {
 	answer := func(list string) string {
 		var a guest.Answer
-		a.Headers(list)
+		a.List(list)
 		n := a.Finish(guest.CodeYes) >> 32
 		return string(guest.Buffer()[:n])
 	}
