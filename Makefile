@@ -53,6 +53,7 @@ vet:
 	@date '+== $@, %T'
 	@test -z "$$(gofmt -l . )" || { gofmt -l .; echo 'gofmt: run gofmt -w on these'; exit 1; }
 	for m in $(MODULES); do (cd $$m && $(GO) vet ./... && $(GO) run $(STATICCHECK) ./...) || exit 1; done
+	$(GO) vet -tags no_etcd ./cmd/authhost ./host/daemon
 	for m in sdk plugins; do (cd $$m && GOOS=wasip1 GOARCH=wasm $(GO) vet ./...) || exit 1; done
 
 test-raced:

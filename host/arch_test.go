@@ -5,6 +5,7 @@ import (
 	"go/token"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -68,11 +69,11 @@ var outside = map[string]string{
 	"github.com/authhost/authhost/plugins": "no room",
 }
 
-// The imports are parsed, not asked of the go command, so that the test reads
-// every file it judges and its cached result cannot be stale.
-func TestRoomsKnowOnlyWhatTheyMay(t *testing.T) {
+// eachSource calls do with every Go file of the module, tests excepted, and the
+// package that it belongs to.
+func eachSource(t *testing.T, do func(room, path string)) {
+	t.Helper()
 	root := ".."
-	seen := map[string]bool{}
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -93,15 +94,51 @@ func TestRoomsKnowOnlyWhatTheyMay(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		checkFile(t, filepath.ToSlash(rel), path)
-		seen[filepath.ToSlash(rel)] = true
+		do(filepath.ToSlash(rel), path)
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// The imports are parsed, not asked of the go command, so that the test reads
+// every file it judges and its cached result cannot be stale.
+func TestRoomsKnowOnlyWhatTheyMay(t *testing.T) {
+	seen := map[string]bool{}
+	eachSource(t, func(room, path string) {
+		checkFile(t, room, path)
+		seen[room] = true
+	})
 	if len(seen) < 5 {
-		t.Fatalf("only %d packages found below %s", len(seen), root)
+		t.Fatalf("only %d packages found", len(seen))
+	}
+}
+
+// Without etcd the program is free of its client and of gRPC. What libraries
+// import counts here, so the go command is asked; every source is read first,
+// for the cached result.
+func TestProgramWithoutEtcd(t *testing.T) {
+	read := func(path string) {
+		if _, err := os.ReadFile(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eachSource(t, func(_, path string) { read(path) })
+	read("../go.mod")
+	for _, c := range []struct {
+		tags string
+		with bool
+	}{{"", true}, {"no_etcd", false}} {
+		out, err := exec.Command("go", "list", "-deps", "-tags", c.tags, "../cmd/authhost").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, library := range []string{"go.etcd.io/", "google.golang.org/grpc", module + "host/cache/etcd"} {
+			if with := strings.Contains("\n"+string(out), "\n"+library); with != c.with {
+				t.Errorf("with tags %q the program has %s: %v", c.tags, library, with)
+			}
+		}
 	}
 }
 

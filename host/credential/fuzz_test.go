@@ -3,6 +3,7 @@ package credential_test
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,13 +12,16 @@ import (
 )
 
 func FuzzFind(f *testing.F) {
-	f.Add("Bearer "+jwt, jwt, "kc_auth="+jwt, "a=1&_token=a.b.c")
-	f.Add("bearer  ahs_x", "", `kc_auth="x"; kc_auth`, "%5ftoken=%41.b.c&_token")
-	f.Add("Basic x", "Bearer", "a;b;;=;kc_auth = 1", "x;_token=1&&%zz&+=&")
-	f.Add("Bearer\tx", "...", "__Host-authhost=ahs_1;__Host-authhost=ahs_2", "_token=%")
+	f.Add("Bearer "+jwt, jwt, "kc_auth="+jwt, "/events", "a=1&_token=a.b.c")
+	f.Add("bearer  ahs_x", "", `kc_auth="x"; kc_auth`, "/ws", "%5ftoken=%41.b.c&_token")
+	f.Add("Basic x", "Bearer", "a;b;;=;kc_auth = 1", "/ws/1/", "x;_token=1&&%zz&+=&")
+	f.Add("Bearer\tx", "...", "__Host-authhost=ahs_1;__Host-authhost=ahs_2", "/ws//../events", "_token=%")
+	f.Add("", "", "", "/events/", "_token=a.b.c")
+	f.Add("", "", "", "/wsx", "_token=a.b.c")
+	f.Add("", "", "", "events", "_token=a.b.c")
 	finder := usual(f)
-	f.Fuzz(func(t *testing.T, auth, token, cookies, query string) {
-		r := &host.Request{Path: "/events", RawQuery: query,
+	f.Fuzz(func(t *testing.T, auth, token, cookies, path, query string) {
+		r := &host.Request{Path: path, RawQuery: query,
 			Header: http.Header{"Authorization": {auth}, "X-Auth-Token": {token}, "Cookie": {cookies}}}
 		found, rest := finder.Find(r, nil)
 		if len(found) < 2 || len(found) > 5 || found[0].Name != "Authorization" || found[1].Name != "X-Auth-Token" {
@@ -26,7 +30,11 @@ func FuzzFind(f *testing.F) {
 		for _, c := range found {
 			checkCredential(t, c, auth, token, cookies, query)
 		}
-		checkRest(t, query, rest)
+		if path == "/events" || path == "/ws" || strings.HasPrefix(path, "/ws/") {
+			checkRest(t, query, rest)
+		} else if rest != query || slices.ContainsFunc(found, func(c host.Credential) bool { return c.Source == host.FromQuery }) {
+			t.Fatalf("path %q: of %q is left %q, found %s", path, query, rest, say(found))
+		}
 		again, rest2 := finder.Find(&host.Request{Path: r.Path, RawQuery: rest}, nil)
 		if len(again) != 0 || rest2 != rest {
 			t.Fatalf("struck %q still holds %s, then %q", rest, say(again), rest2)

@@ -2,7 +2,6 @@ package edge_test
 
 import (
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -86,15 +85,13 @@ func FuzzTarget(f *testing.F) {
 // checkJudged serves r, and checks what was judged if anything was.
 func checkJudged(t *testing.T, g *rig, r *http.Request) (host.Request, int) {
 	t.Helper()
-	w := httptest.NewRecorder()
-	g.Public(http.NotFoundHandler()).ServeHTTP(w, r)
-	checkAnswer(t, w.Result(), w.Body.Bytes())
+	status := g.serve(t, r).StatusCode
 	ev, req := g.one(t)
-	if ev.Status != w.Code || w.Code == 503 {
-		t.Fatalf("%d, recorded %d: %v", w.Code, ev.Status, ev.Cause)
+	if ev.Status != status || status == 503 {
+		t.Fatalf("%d, recorded %d: %v", status, ev.Status, ev.Cause)
 	}
-	if w.Code == 400 {
-		return req, w.Code
+	if status == 400 {
+		return req, status
 	}
 	checkPath(t, req.Path, req.RawPath, req.RawQuery)
 	if req.Host == "" || req.Host != strings.ToLower(req.Host) || strings.ContainsAny(req.Host, "/?#@\\ %") || strings.HasSuffix(req.Host, ".") {
@@ -103,13 +100,14 @@ func checkJudged(t *testing.T, g *rig, r *http.Request) (host.Request, int) {
 	if !edge.IsMethod(req.Method) || req.Method != strings.ToUpper(req.Method) || req.Scheme != "http" && req.Scheme != "https" || !req.Client.IsValid() {
 		t.Fatalf("%+v passes", req)
 	}
-	return req, w.Code
+	return req, status
 }
 
 func FuzzForwardedHeaders(f *testing.F) {
 	for _, uri := range targets {
-		f.Add("GET", "https", "app.example", uri, "203.0.113.7, 10.0.0.1", "X_Auth_Request_User")
+		f.Add("GET", "https", "app.example", uri, "203.0.113.7, 10.0.0.1", "Accept")
 	}
+	f.Add("GET", "https", "app.example", "/", "", "X_Auth_Request_User")
 	f.Add("get", "ws", "APP.example.:80", "/healthz", "[::1]:80,unknown", "X-Auth-Request-User")
 	f.Add("M-1_X", "wss", "[::1]:80", "/%68ealthz", "", "x")
 	g := newRig(f)
@@ -132,25 +130,65 @@ func FuzzForwardedHeaders(f *testing.F) {
 
 func FuzzOriginalURL(f *testing.F) {
 	for _, uri := range targets {
-		f.Add("https://app.example" + uri)
+		f.Add("GET", "https://app.example"+uri)
 	}
 	for _, u := range []string{"https://app.example", "https:///x", "http://app.example:80/", "https://app.example?x=/healthz", "://", "https://u@app.example/",
 		`https://app.example\@evil/healthz`, "https://app.example#/healthz", "HTTPS://app.example/", "https://app.example/healthz https://evil/"} {
-		f.Add(u)
+		f.Add("M-1_X", u)
 	}
+	f.Add("get", "https://app.example/")
 	g := newRig(f)
-	f.Fuzz(func(t *testing.T, u string) {
+	f.Fuzz(func(t *testing.T, method, u string) {
 		r := ask{}.original()
-		r.Header["X-Original-Url"] = []string{u}
+		r.Header["X-Original-Method"], r.Header["X-Original-Url"] = []string{method}, []string{u}
 		req, status := checkJudged(t, g, r)
 		if status == 400 {
 			return
+		}
+		if req.Method != method {
+			t.Fatalf("%q is read as %q", method, req.Method)
 		}
 		if !strings.Contains(u, "://"+req.Authority+req.RawPath) {
 			t.Fatalf("%q is read as %q and %q", u, req.Authority, req.RawPath)
 		}
 		if parsed, err := url.Parse(u); err != nil || parsed.Host != req.Authority || parsed.Path != req.Path || parsed.RawQuery != req.RawQuery {
 			t.Fatalf("net/url reads %q as %+v (%v), judged %+v", u, parsed, err, req)
+		}
+	})
+}
+
+func FuzzExtAuthz(f *testing.F) {
+	for _, uri := range targets {
+		f.Add("GET", uri, "app.example", true, "https", "Accept")
+	}
+	f.Add("DELETE", "/healthz?a", "APP.example.:80", false, "", "Accept")
+	f.Add("GET", "/", "app.example", true, "https", "X_Auth_Request_User")
+	f.Add("M-1_X", "", "APP.example.:80", false, "", "X-Forwarded-Uri")
+	f.Add("get", "?x=/healthz", "[::1]:80", true, "wss", "X-Forwarded-Proto")
+	f.Add("POST", "ier/healthz", "app.example@evil", true, "", "x")
+	f.Add("POST", "/authz/ext-authz/healthz?a?b", "app.example", true, "ws", "Host")
+	g := newRig(f)
+	f.Fuzz(func(t *testing.T, method, uri, name string, said bool, proto, header string) {
+		r := ask{uri: uri}.envoy()
+		r.Method, r.Host = method, name
+		if delete(r.Header, "X-Forwarded-Proto"); said {
+			r.Header["X-Forwarded-Proto"] = []string{proto}
+		}
+		r.Header[header] = append(r.Header[header], "x")
+		req, status := checkJudged(t, g, r)
+		if status != 400 {
+			scheme := "http"
+			if said {
+				scheme = strings.Replace(proto, "ws", "http", 1)
+			}
+			rawPath, query, _ := strings.Cut(uri, "?")
+			if req.Method != method || req.Scheme != scheme || req.Authority != name || req.RawPath != rawPath || req.RawQuery != query {
+				t.Fatalf("%+v of %q %q %q %q", req, method, scheme, name, uri)
+			}
+		}
+		r.RemoteAddr = client + ":1"
+		if _, status := checkJudged(t, g, r); status != 400 {
+			t.Fatalf("%d to a stranger", status)
 		}
 	})
 }
