@@ -50,8 +50,10 @@ type hostCall struct {
 	want int32
 }
 
-// push writes the arguments.
-func (c hostCall) push() (code []byte) {
+// push is the call of the only function that a module imports.
+func (c hostCall) push() []byte { return c.pushTo(0) }
+
+func (c hostCall) pushTo(index int) (code []byte) {
 	for i, a := range c.args {
 		if c.im.Params[i] == I64 {
 			code = append(code, Const64(a)...)
@@ -59,7 +61,7 @@ func (c hostCall) push() (code []byte) {
 			code = append(code, Const32(int32(a))...)
 		}
 	}
-	return append(code, Call(0)...)
+	return append(code, Call(index)...)
 }
 
 // body denies unless the call returns what it is to.
