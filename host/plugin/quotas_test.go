@@ -121,8 +121,8 @@ func TestCallsOfTheCacheInEachHook(t *testing.T) {
 		p := load(t, plugin.Options{Module: goingOn(m, which, Forever(c.push(), Op(Drop))).Encode(), KV: counting})
 		_, err := put(t, p, which, about(which, 1))
 		fails(t, err, "ran past its time limit")
-		if n := counting.calls.Load(); n < 1 || n > most {
-			t.Errorf("%s: %d calls, want %d at most", which, n, most)
+		if n := counting.calls.Load(); n < most*3/4 || n > most {
+			t.Errorf("%s: %d calls, want at most %d and not far from it", which, n, most)
 		}
 	}
 }

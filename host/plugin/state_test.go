@@ -341,20 +341,6 @@ func TestCacheAway(t *testing.T) {
 	fails(t, err, "deadline exceeded")
 }
 
-// The limit on a plugin's time bounds what one request asks of the cache.
-func TestCallsOfTheCacheAreBounded(t *testing.T) {
-	counting := &countingKV{}
-	c := kvGetOf("k", 10, abi.Absent)
-	m := base(c.im)
-	m.MinPages, m.Data = 2, texts("k", "", "")
-	p := load(t, plugin.Options{Module: hook(m, "on_authorize", Forever(c.push(), Op(Drop))).Encode(), KV: counting, Limits: plugin.Limits{Time: 50 * time.Millisecond}})
-	_, err := p.Authorize(t.Context(), call())
-	fails(t, err, "ran past its time limit")
-	if n := counting.calls.Load(); n < 150 || n > 200 {
-		t.Errorf("%d calls, want 200 at most", n)
-	}
-}
-
 type countingKV struct {
 	cases.World
 	calls atomic.Int64
