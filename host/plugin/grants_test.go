@@ -110,9 +110,9 @@ func TestEveryGrantInEachHook(t *testing.T) {
 				body, calls := c.orTrap(0), 0
 				switch {
 				case f.im.Name == abi.ImportFetch && which == abi.OnLogout:
-					body, want, calls = Join(body, answers(&m, abi.CodeGoOn, abi.Answer{Calls: []abi.Request{*wanted.Request}})), 0, 1
+					body, want, calls = Join(body, answerOf(&m, abi.CodeGoOn, abi.Answer{Calls: []abi.Request{*wanted.Request}})), 0, 1
 				case f.im.Name == abi.ImportFetch:
-					body = Join(body, onceFetched(answers(&m, abi.CodeFetch, wanted)))
+					body = Join(body, onceFetched(answerOf(&m, abi.CodeFetch, wanted)))
 				}
 				world, sent, counted := stocked(t), 0, newCounts()
 				o := granting(world, "", func(context.Context, host.Fetch) host.Fetched {
@@ -136,9 +136,9 @@ func TestEveryGrantInEachHook(t *testing.T) {
 	}
 }
 
-// answers is a body that answers so, from data that is out of the way of the
+// answerOf is a body that answers so, from data that is out of the way of the
 // texts.
-func answers(m *Module, code abi.Code, a abi.Answer) []byte {
+func answerOf(m *Module, code abi.Code, a abi.Answer) []byte {
 	const at = roomAt + 4096
 	b := abi.AppendAnswer(nil, a)
 	m.Data[at] = string(b)
@@ -194,7 +194,7 @@ func TestNoGrantReachesFurther(t *testing.T) {
 		if which == abi.OnLogout || which == abi.Configure {
 			code, a, text = abi.CodeFetch, wanted, "unknown code 3"
 		}
-		m = goingOn(m, which, answers(&m, code, a))
+		m = goingOn(m, which, answerOf(&m, code, a))
 		o := granting(stocked(t), "", nothing)
 		if which == abi.Configure {
 			o.Module = goingOn(m, abi.OnLogin).Encode()

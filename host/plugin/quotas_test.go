@@ -204,7 +204,7 @@ func TestCallsOfOnLogoutAtTheirBound(t *testing.T) {
 		for i := range n {
 			a.Calls = append(a.Calls, abi.Request{Method: "POST", URL: fmt.Sprint("https://hooks.example/", i)})
 		}
-		m = goingOn(m, abi.OnLogout, answers(&m, abi.CodeGoOn, a))
+		m = goingOn(m, abi.OnLogout, answerOf(&m, abi.CodeGoOn, a))
 		p := load(t, plugin.Options{Module: m.Encode(), HTTP: fetcher(nil)})
 		list, err := put(t, p, abi.OnLogout, ended())
 		if n > abi.MaxCalls {
