@@ -3,6 +3,7 @@ package daemon_test
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -53,45 +54,106 @@ func TestDeliveryThatWasTaken(t *testing.T) {
 				c.answer(w)
 			}))
 			defer receiver.Close()
-			file := write(t, nowhere+`
-operator: {token_file: operator.tokens}
-realms: [{name: main, plugins: [tell]}]
-plugins: [{name: tell, module: tell.wasm, capabilities: [{http: {hosts: ['`+strings.TrimPrefix(receiver.URL, "http://")+`'], private: true}}]}]
-`)
-			token := strings.Repeat("operator", 5)
-			for path, content := range map[string][]byte{"operator.tokens": []byte("ops " + token + "\n"), "tell.wasm": teller(receiver.URL)} {
-				if err := os.WriteFile(filepath.Join(filepath.Dir(file), path), content, 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
 			var log lockedBuffer
-			r := run(t, daemon.Options{ConfigFile: file, Log: &log})
-			req, err := http.NewRequest("POST", "http://"+r.addr["admin"]+"/v1/system/realms/main/users/"+host.UserID("main", "https://idp.example", "alice")+"/logout", nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			req.Header.Set("Authorization", "Bearer "+token)
-			resp, err := http.DefaultClient.Do(req)
-			if err != nil {
-				t.Fatal(err)
-			}
-			resp.Body.Close()
-			if resp.StatusCode != http.StatusNoContent {
-				t.Fatal(resp.Status)
-			}
+			r := loggedOut(t, &log, receiver.URL, "hosts: ['"+strings.TrimPrefix(receiver.URL, "http://")+"'], private: true")
 			for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
-				counted := func(result string) bool {
-					return strings.Contains(metrics(t, r), fmt.Sprintf("authhost_logout_messages_total{plugin=\"tell\",result=%q} ", result))
-				}
-				if counted(c.result) {
+				if messages(t, r, c.result) {
 					break
 				}
-				if c.result == "delivered" && counted("failed") || time.Now().After(end) {
+				if c.result == "delivered" && messages(t, r, "failed") || time.Now().After(end) {
 					t.Fatalf("not %s; it came %d times; the log says %s", c.result, came.Load(), log.String())
 				}
 			}
 			if n := came.Load(); c.result == "delivered" && n != 1 {
 				t.Errorf("it came %d times", n)
+			}
+		})
+	}
+}
+
+// loggedOut runs a daemon in which a user's access ends, which is to be posted to
+// a URL under that grant of http.
+func loggedOut(t *testing.T, log io.Writer, url, grant string) *running {
+	t.Helper()
+	file := write(t, nowhere+`
+operator: {token_file: operator.tokens}
+realms: [{name: main, plugins: [tell]}]
+plugins: [{name: tell, module: tell.wasm, capabilities: [{http: {`+grant+`}}]}]
+`)
+	token := strings.Repeat("operator", 5)
+	for path, content := range map[string][]byte{"operator.tokens": []byte("ops " + token + "\n"), "tell.wasm": teller(url)} {
+		if err := os.WriteFile(filepath.Join(filepath.Dir(file), path), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := run(t, daemon.Options{ConfigFile: file, Log: log})
+	req, err := http.NewRequest("POST", "http://"+r.addr["admin"]+"/v1/system/realms/main/users/"+host.UserID("main", "https://idp.example", "alice")+"/logout", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusNoContent {
+		t.Fatal(resp.Status)
+	}
+	return r
+}
+
+// messages says whether something came of a message.
+func messages(t *testing.T, r *running, result string) bool {
+	t.Helper()
+	return strings.Contains(metrics(t, r), fmt.Sprintf("authhost_logout_messages_total{plugin=\"tell\",result=%q} ", result))
+}
+
+// Without the grant for private networks no message is taken to an address in
+// one, by literal or by name, though the host is granted.
+func TestMessageToAPrivateAddress(t *testing.T) {
+	for name, c := range map[string]struct {
+		url, grant string // PORT stands for the receiver's
+		dialled    bool
+	}{
+		"address":              {"https://127.0.0.1:PORT/", "hosts: ['127.0.0.1:PORT']", false},
+		"address, as IPv6":     {"https://[::ffff:127.0.0.1]:PORT/", "hosts: ['127.0.0.1:PORT']", false},
+		"name":                 {"https://localhost:PORT/", "hosts: ['localhost:PORT']", false},
+		"without TLS":          {"http://127.0.0.1:PORT/", "hosts: ['127.0.0.1:PORT']", false},
+		"private":              {"https://127.0.0.1:PORT/", "hosts: ['127.0.0.1:PORT'], private: true", true},
+		"private, but another": {"https://127.0.0.1:PORT/", "hosts: ['hooks.example'], private: true", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			receiver, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer receiver.Close()
+			var came atomic.Int64
+			go func() {
+				for {
+					conn, err := receiver.Accept()
+					if err != nil {
+						return
+					}
+					came.Add(1)
+					conn.Close()
+				}
+			}()
+			_, port, _ := net.SplitHostPort(receiver.Addr().String())
+			at := strings.NewReplacer("PORT", port)
+			var log lockedBuffer
+			r := loggedOut(t, &log, at.Replace(c.url), at.Replace(c.grant))
+			for end := time.Now().Add(patience); !strings.Contains(log.String(), `"msg":"a message was not delivered"`); time.Sleep(5 * time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatalf("it was not tried; the log says %s", log.String())
+				}
+			}
+			if n := came.Load(); (n > 0) != c.dialled || strings.Contains(log.String(), `"reason":"refused"`) == c.dialled {
+				t.Errorf("%d came; the log says %s", n, log.String())
+			}
+			if messages(t, r, "delivered") {
+				t.Error("it was delivered")
 			}
 		})
 	}

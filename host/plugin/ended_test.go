@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -117,26 +116,6 @@ func TestGetInOnLogout(t *testing.T) {
 			Const32(0), Op(0x48, 0x04, 0x40), result(0, 0), Op(0x0b))
 		if _, err := load(t, plugin.Options{Module: m.Encode()}).Notify(t.Context(), ended()); err != nil {
 			t.Errorf("kind %d: %v", kind, err)
-		}
-	}
-}
-
-// A hook that fails whoever's access ends is not asked for a while.
-func TestBreakerOfOnLogout(t *testing.T) {
-	var passed atomic.Int64 // milliseconds
-	p := load(t, plugin.Options{Module: hook(base(), "on_logout", Op(0x00)).Encode(), Now: func() time.Time { return time.UnixMilli(1_800_000_000_000 + passed.Load()) }})
-	for i := range 30 {
-		if i < 11 {
-			passed.Add(100)
-		}
-		c := ended()
-		c.Ended.UserID = fmt.Sprint("usr_", i)
-		_, err := p.Notify(t.Context(), c)
-		fails(t, err, "")
-	}
-	for _, b := range p.Health().Breakers {
-		if b.Hook == "on_logout" && !b.Open {
-			t.Errorf("%+v", b)
 		}
 	}
 }
