@@ -23,7 +23,7 @@ var written = []struct {
 }{
 	{"go", "main.go", "main.fall", "main.reach", "main.turn", "panic: as told"},
 	{"rust", "gate.rs", "plugin::fall", "plugin::reach", "plugin::turn", "crash.rs:"},
-	{"assemblyscript", "gate.ts", "crash/decide", "crash/decide", "crash/decide", "as told"},
+	{"assemblyscript", "gate.ts", "crash/fall", "crash/reach", "crash/turn", "as told"},
 	{"c", "gate.c", "fall", "reach", "turn", "as told"},
 }
 
