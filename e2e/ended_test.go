@@ -261,9 +261,9 @@ func ending(t *testing.T, idp *issuer, hosts []*authhost, want map[string]string
 	operator(bob.userID, "deactivate")
 }
 
-// The replica that is told to log a user out is killed when Redis has done it,
-// before it can hear of that: nothing was asked and nobody nudged. The other
-// one tells.
+// A replica that is told to end access, in whatever way, is killed when Redis has
+// done it, before it can hear of that: nothing was asked and nobody nudged. The
+// other one tells.
 func TestKilledBetweenWriteAndHook(t *testing.T) {
 	t.Parallel()
 	s, idp, l := startShared(t, "redis"), newIssuer(t), newListener(t)
@@ -271,9 +271,27 @@ func TestKilledBetweenWriteAndHook(t *testing.T) {
 	realm := idp.realm(toldRealm) + webhook(l)
 	l.up()
 	survivor := serveAll(t, 1, realm+s.config(s.at, 0)+open)[0]
-	for _, everywhere := range []bool{true, false} {
+	ended := map[string]entry{} // by why
+	for why, end := range map[string]func(h *authhost, e entry, jwt string) (answer, error){
+		"logout": func(h *authhost, e entry, _ string) (answer, error) {
+			return try("POST", h.public+"/v1/logout", bearer(e.token)...)
+		},
+		"token_ended": func(h *authhost, _ entry, jwt string) (answer, error) {
+			return try("POST", h.public+"/v1/logout", bearer(jwt)...)
+		},
+		"session_ended": func(h *authhost, e entry, jwt string) (answer, error) {
+			return try("DELETE", h.public+"/v1/me/sessions/"+sessionID(t, e.token), bearer(jwt)...)
+		},
+		"logout_everywhere": func(h *authhost, e entry, _ string) (answer, error) {
+			return try("POST", h.admin+operatorPath(e.userID)+"/logout", bearer(operatorToken)...)
+		},
+		"deactivated": func(h *authhost, e entry, _ string) (answer, error) {
+			return try("POST", h.admin+operatorPath(e.userID)+"/deactivate", bearer(operatorToken)...)
+		},
+	} {
 		victim := serveAll(t, 1, realm+s.config(g.addr, 0)+open)[0]
-		e := victim.login(t, idp.token(t, fmt.Sprint("alice-", everywhere), nil))
+		jwt := idp.token(t, "alice-"+why, nil)
+		e := victim.login(t, jwt)
 		eventually(t, "the login's own due entry is put", func() bool { return len(fields(t, s.open(t), e.userID)) > 0 })
 		var killed atomic.Bool
 		g.watch(func(m moment, command []string) {
@@ -281,21 +299,30 @@ func TestKilledBetweenWriteAndHook(t *testing.T) {
 				victim.signal(syscall.SIGKILL)
 			}
 		})
-		url, header := victim.public+"/v1/logout", bearer(e.token)
-		why := "logout"
-		if everywhere {
-			url, header, why = victim.admin+operatorPath(e.userID)+"/logout", bearer(operatorToken), "logout_everywhere"
-		}
-		if a, err := try("POST", url, header...); err == nil {
-			t.Fatalf("the replica that was to be killed answers %s", a)
+		if a, err := end(victim, e, jwt); err == nil {
+			t.Fatalf("%s: the replica that was to be killed answers %s", why, a)
 		}
 		<-victim.ended
 		if !killed.Load() {
-			t.Fatal("it was not killed at its write")
+			t.Fatalf("%s: it was not killed at its write", why)
 		}
-		survivor.expect(t, http.StatusUnauthorized, "after the write", bearer(e.token)...)
-		within(t, time.Minute, "the survivor tells", func() bool { return slices.Equal(l.about(sessionID(t, e.token)), []string{why}) })
 		g.watch(func(moment, []string) {})
+		gone := e.token
+		if why == "token_ended" {
+			gone = jwt
+		}
+		survivor.expect(t, http.StatusUnauthorized, "after the write: "+why, bearer(gone)...)
+		ended[why] = e
+	}
+	for why, e := range ended {
+		within(t, time.Minute, "the survivor tells: "+why, func() bool {
+			return slices.ContainsFunc(l.all(), func(n notice) bool {
+				return n.Why == why && n.UserID == e.userID && (why == "token_ended" || slices.Equal(n.Sessions, []string{sessionID(t, e.token)}))
+			})
+		})
+	}
+	if n := len(l.all()); n != len(ended) {
+		t.Errorf("%d ends are told, want %d", n, len(ended))
 	}
 }
 
