@@ -23,7 +23,7 @@ var written = []struct {
 }{
 	{"go", "main.go", "main.fall", "main.reach", "main.turn", "panic: as told"},
 	{"rust", "gate.rs", "plugin::fall", "plugin::reach", "plugin::turn", "crash.rs:"},
-	{"assemblyscript", "gate.ts", "crash/decide", "crash/decide", "crash/decide", "as told"},
+	{"assemblyscript", "gate.ts", "crash/fall", "crash/reach", "crash/turn", "as told"},
 	{"c", "gate.c", "fall", "reach", "turn", "as told"},
 }
 
@@ -150,6 +150,52 @@ func TestGuestErrors(t *testing.T) {
 				t.Errorf("a credential is in the log:\n%s", log)
 			}
 		})
+	}
+}
+
+// So it is at a login, of which nothing comes.
+func TestGuestErrorsAtLogin(t *testing.T) {
+	t.Parallel()
+	dir, idp := t.TempDir(), newIssuer(t)
+	if out, code := authhostIn(t, dir, "plugin", "new", "crash", "--lang", "c"); code != 0 {
+		t.Fatal(out)
+	}
+	plugin := filepath.Join(dir, "crash")
+	copyInto(t, "testdata/crash/login", plugin)
+	if out, code := authhostIn(t, dir, "plugin", "build", "crash"); code != 0 {
+		t.Fatal(out)
+	}
+	out, code := authhostIn(t, dir, "plugin", "test", "crash")
+	for _, text := range []string{
+		"FAIL  it must not bar  (crash.cases.yaml:1)", "on_login: POST https://console.example/v1/login, ", "by ann (usr_", "roles [barred]",
+		"no answer: on_login: unreachable", "  bar\n", "as told", "1 cases, 0 passed, 1 failed",
+	} {
+		if code != 1 || !strings.Contains(out, text) {
+			t.Errorf("plugin test: exit %d, want 1 and %q in\n%s", code, text, out)
+		}
+	}
+	if strings.Contains(out, "secret") {
+		t.Errorf("a credential is shown:\n%s", out)
+	}
+
+	if err := os.Remove(filepath.Join(plugin, "crash.cases.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	h := serve(t, listen+"cache: {driver: memory}\n"+idp.realm("    plugins: [crash]\n")+fmt.Sprintf("plugins: [{name: crash, module: %s}]\n", filepath.Join(plugin, "crash.wasm"))+open)
+	token := idp.token(t, "barred", nil)
+	a := ask(t, "POST", h.public+"/v1/login?_token=hush", append(bearer(token), "X-Auth-Token", "hush")...)
+	if a.status != http.StatusServiceUnavailable || strings.Contains(a.body, "bar") || strings.Contains(a.body, "told") || strings.Contains(a.body, "on_login") {
+		t.Errorf("the client got %s", a)
+	}
+	if !slices.ContainsFunc(h.logged("plugin failed"), func(line map[string]any) bool {
+		stack, _ := line["stack"].([]any)
+		user, _ := line["user_id"].(string)
+		return line["hook"] == "on_login" && line["path"] == "/v1/login" && line["method"] == "POST" && line["realm"] == "main" && strings.HasPrefix(user, "usr_") && slices.Contains(stack, any("bar"))
+	}) {
+		t.Errorf("no bar in the log\n%s", h.log())
+	}
+	if log := h.log(); strings.Contains(log, token) || strings.Contains(log, "hush") {
+		t.Errorf("a credential is in the log:\n%s", log)
 	}
 }
 

@@ -16,23 +16,31 @@ const (
 )
 
 // guest is a hand-made module whose on_authorize has that body.
-func guest(body []byte, more ...Func) Module {
+func guest(body []byte, more ...Func) Module { return hooked(abi.OnAuthorize, body, more...) }
+
+// hooked is a hand-made module whose one hook has that body.
+func hooked(hook abi.Hook, body []byte, more ...Func) Module {
 	return Module{MinPages: 1, Funcs: append([]Func{
 		{Export: abi.Marker},
 		{Export: abi.BufferExport, Results: []byte{I64}, Body: Const64(guestBuffer<<32 | 32<<10)},
-		{Export: abi.OnAuthorize.String(), Params: []byte{I32}, Results: []byte{I64}, Body: body},
+		{Export: hook.String(), Params: []byte{I32}, Results: []byte{I64}, Body: body},
 	}, more...)}
+}
+
+// answering is a hand-made module whose one hook always answers that.
+func answering(hook abi.Hook, a abi.Answer) Module {
+	answer := abi.AppendAnswer(nil, a)
+	m := hooked(hook, Join(
+		Const32(guestBuffer), Const32(guestAnswer), Const32(int32(len(answer))), Op(0xfc, 0x0a, 0, 0), // memory.copy
+		Const64(int64(len(answer))<<32|int64(a.Code)),
+	))
+	m.Data = map[uint32]string{guestAnswer: string(answer)}
+	return m
 }
 
 // denying is a module that denies everything for that reason.
 func denying(reason string) []byte {
-	answer := abi.AppendAnswer(nil, abi.Answer{Code: abi.CodeNo, Reason: reason})
-	m := guest(Join(
-		Const32(guestBuffer), Const32(guestAnswer), Const32(int32(len(answer))), Op(0xfc, 0x0a, 0, 0), // memory.copy
-		Const64(int64(len(answer))<<32|int64(abi.CodeNo)),
-	))
-	m.Data = map[uint32]string{guestAnswer: string(answer)}
-	return m.Encode()
+	return answering(abi.OnAuthorize, abi.Answer{Code: abi.CodeNo, Reason: reason}).Encode()
 }
 
 // longFrame is how long a frame is, in bytes, that denyingLong tells from the
@@ -107,13 +115,17 @@ func growing() []byte {
 
 // asking is a module that has something fetched and is never content.
 func asking() []byte {
-	answer := abi.AppendAnswer(nil, abi.Answer{Code: abi.CodeFetch, Request: &abi.Request{Method: "GET", URL: "https://nobody.invalid/"}})
-	m := guest(Join(
-		Const32(guestBuffer), Const32(guestAnswer), Const32(int32(len(answer))), Op(0xfc, 0x0a, 0, 0), // memory.copy
-		Const64(int64(len(answer))<<32|int64(abi.CodeFetch)),
-	))
+	return fetching(answering(abi.OnAuthorize, abi.Answer{Code: abi.CodeFetch, Request: &abi.Request{Method: "GET", URL: "https://nobody.invalid/"}}))
+}
+
+// telling is a module that posts every end of access to a URL.
+func telling(url string) []byte {
+	return fetching(answering(abi.OnLogout, abi.Answer{Code: abi.CodeGoOn, Calls: []abi.Request{{Method: "POST", URL: url}}}))
+}
+
+// fetching is a module that declares that it has requests sent.
+func fetching(m Module) []byte {
 	m.Imports = []Import{{Module: abi.ImportModule, Name: abi.ImportFetch}}
-	m.Data = map[uint32]string{guestAnswer: string(answer)}
 	return m.Encode()
 }
 

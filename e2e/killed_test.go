@@ -12,11 +12,11 @@ import (
 )
 
 // visitor is a user who logs in and out until the host is killed, and what came
-// of it. What was under way at a kill may have been done or not, and is
-// forgotten.
+// of it. What was under way at a kill may have been done or not.
 type visitor struct {
 	jwt         string
 	live, ended []string // tokens, as they were acknowledged
+	unsure      []string // tokens whose logout was under way at a kill
 }
 
 const visitorSessions = 20
@@ -39,6 +39,7 @@ func (v *visitor) work(t *testing.T, h *authhost, acknowledged *atomic.Int64) {
 			v.live = slices.Delete(v.live, i, i+1)
 			a, err := try("POST", h.public+"/v1/logout", bearer(token)...)
 			if err != nil {
+				v.unsure = append(v.unsure, token)
 				return
 			}
 			if a.status != http.StatusNoContent {
