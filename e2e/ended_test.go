@@ -331,7 +331,9 @@ func TestKilledBetweenWriteAndHook(t *testing.T) {
 // that happened.
 func TestKilledAmongLogouts(t *testing.T) {
 	t.Parallel()
-	rounds, longest := 3, time.Minute
+	// Whom a sweeper looked at when it was killed is left to it for a minute, and
+	// what a worker had claimed for half of one.
+	rounds, longest := 3, 2*time.Minute
 	if *soak { // some are claimed at several kills, each of which counts as a try: the last pause is 5 minutes
 		rounds, longest = 40, 6*time.Minute
 	}
