@@ -315,7 +315,7 @@ func TestKilledBetweenWriteAndHook(t *testing.T) {
 		ended[why] = e
 	}
 	for why, e := range ended {
-		within(t, time.Minute, "the survivor tells: "+why, func() bool {
+		within(t, 2*time.Minute, "the survivor tells: "+why, func() bool {
 			return slices.ContainsFunc(l.all(), func(n notice) bool {
 				return n.Why == why && n.UserID == e.userID && (why == "token_ended" || slices.Equal(n.Sessions, []string{sessionID(t, e.token)}))
 			})
