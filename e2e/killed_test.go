@@ -16,7 +16,7 @@ import (
 type visitor struct {
 	jwt         string
 	live, ended []string // tokens, as they were acknowledged
-	unsure      []string // tokens whose logout was under way at a kill
+	unsure      []string // tokens whose logout was under way at a kill, or had no turn
 }
 
 const visitorSessions = 20

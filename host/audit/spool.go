@@ -85,6 +85,6 @@ func (s *Spool) handOn() {
 	s.lines = s.spare[:0]
 	s.mu.Unlock()
 	if s.spare = lines; len(lines) > 0 {
-		_, _ = s.to.Write(lines)
+		_, _ = s.to.Write(lines) // the log is where a failure would be told
 	}
 }

@@ -28,7 +28,8 @@ type scope struct {
 
 // look has charges look for what is left often enough: on each way through the
 // function, from one that looks to the next, no more than unchecked units are
-// taken, and no more than afterwards since a call that looked.
+// taken, and no more than afterwards since a call that looked; besides what the
+// last short function took, for it is looked after that and not before.
 func (p *planner) look() {
 	if entry := &p.edits[0]; !p.loop && !p.brief {
 		entry.kind = checked
