@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	mathrand "math/rand/v2"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -38,10 +37,6 @@ type Space struct {
 }
 
 const (
-	// attempts bounds how often a change is tried anew because somebody else
-	// changed the slot.
-	attempts = 64
-	longest  = 16 * time.Millisecond // between two of them
 	// claimFor is how long a key that is being made is its maker's: longer than a
 	// call may take.
 	claimFor = time.Second
@@ -305,17 +300,11 @@ func (s *state) conditions(force bool) []cache.Field {
 
 // retry makes a change until it is made or nothing is left to do.
 func (s *Space) retry(ctx context.Context, change func() (over bool, err error)) error {
-	for attempt := range attempts {
-		if over, err := change(); over || err != nil {
-			return err
-		}
-		select {
-		case <-time.After(mathrand.N(min(time.Millisecond<<min(attempt, 10), longest))):
-		case <-ctx.Done():
-			return unavailable(ctx.Err())
-		}
+	err := cache.Persist(ctx, change)
+	if _, told := errors.AsType[*host.Error](err); err != nil && !told {
+		err = unavailable(fmt.Errorf("the key: %w", err))
 	}
-	return unavailable(fmt.Errorf("the key was changed by others %d times", attempts))
+	return err
 }
 
 func (s *Space) now() int64 { return s.o.Now().UnixMilli() }

@@ -169,11 +169,15 @@ func (c *copier) again(ctx context.Context, userID string) error {
 	return nil
 }
 
+// settlings bounds how often settle looks: twice is enough for a user whom
+// nobody changes meanwhile.
+const settlings = 128
+
 // settle makes the target hold what the source holds of a user, until both are
 // found to agree.
 func (c *copier) settle(ctx context.Context, userID string) (s settled, err error) {
 	var done result
-	for range attempts {
+	for range settlings {
 		src, err := c.o.From.All(ctx, userID)
 		if err != nil {
 			return s, err

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	mathrand "math/rand/v2"
 	"time"
 
 	"github.com/authhost/authhost/host"
@@ -68,16 +67,9 @@ type Store struct {
 	sessions *memo[session]
 }
 
-const (
-	// grace is how much longer a record is kept than anything that is judged by
-	// it: replicas' clocks may differ by that much.
-	grace = time.Hour
-	// attempts bounds how often a change is tried anew because somebody else
-	// changed the slot. Who waits long between two of them loses to those who
-	// do not wait, so it is often, and about a second in all.
-	attempts = 128
-	longest  = 16 * time.Millisecond // between two of them
-)
+// grace is how much longer a record is kept than anything that is judged by
+// it: replicas' clocks may differ by that much.
+const grace = time.Hour
 
 // New returns a store.
 func New(o Options) (*Store, error) {
@@ -213,8 +205,7 @@ func unavailable(cause error) error {
 
 // retry makes a change of a user's slot by compare-and-put until it is made, or
 // nothing is left to do. Those of this process who lost once take turns, so that
-// they do not keep one another from it; who loses to another process waits a
-// little longer each time.
+// they do not keep one another from it.
 func (s *Store) retry(ctx context.Context, userID string, change func() (done bool, err error)) error {
 	if done, err := change(); done || err != nil {
 		return err
@@ -226,15 +217,9 @@ func (s *Store) retry(ctx context.Context, userID string, change func() (done bo
 	case <-ctx.Done():
 		return unavailable(ctx.Err())
 	}
-	for attempt := range attempts {
-		if done, err := change(); done || err != nil {
-			return err
-		}
-		select {
-		case <-time.After(mathrand.N(min(time.Millisecond<<min(attempt, 10), longest))):
-		case <-ctx.Done():
-			return unavailable(ctx.Err())
-		}
+	err := cache.Persist(ctx, change)
+	if _, told := errors.AsType[*host.Error](err); err != nil && !told {
+		err = unavailable(fmt.Errorf("the slot: %w", err))
 	}
-	return unavailable(fmt.Errorf("the slot was changed by others %d times", attempts))
+	return err
 }
