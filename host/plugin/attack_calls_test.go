@@ -1,8 +1,10 @@
 package plugin_test
 
 import (
+	"encoding/binary"
 	"math"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -66,6 +68,26 @@ func TestAttackPlugin_flood_of_get_of_what_is_long(t *testing.T) {
 		_, err := p.Authorize(t.Context(), c)
 		fails(t, err, a.cause)
 		allows(t, p)
+	}
+}
+
+// Short lines cost a guest that prints them by the line: what the host does for
+// each is more than their bytes say.
+func TestAttackPlugin_flood_of_short_lines(t *testing.T) {
+	const limit, most = plugin.DefaultTime / 10, int64(plugin.DefaultTime/10) * plugin.UnitsPerNanosecond / 500
+	m := base(writeImport)
+	text := strings.Repeat("a\n", 8<<10)
+	m.Data = map[uint32]string{0: string(binary.LittleEndian.AppendUint64(nil, uint64(len(text))<<32|dataAt)), dataAt: text}
+	var lines atomic.Int64 // the limit on the log asks the time for each
+	_, logger := newLogs()
+	p := load(t, plugin.Options{
+		Module: hook(m, "on_authorize", Forever(Const32(1), Const32(0), Const32(1), Const32(512), Call(0), Op(Drop))).Encode(),
+		Limits: plugin.Limits{Time: limit}, Logger: logger, Now: func() time.Time { lines.Add(1); return time.Unix(1_800_000_000, 0) },
+	})
+	_, err := p.Authorize(t.Context(), call())
+	fails(t, err, fuelUsed)
+	if n := lines.Load(); n > most+100 {
+		t.Errorf("%d lines were looked at, %d are paid for", n, most)
 	}
 }
 

@@ -51,8 +51,8 @@ func (i *instance) wasiConfig() wazero.ModuleConfig {
 		WithRandSource(&drawer{i})
 }
 
-// Units charged for a text that is written, and for a byte that is drawn at
-// random.
+// Units charged for a text that is written and for each line that it ends, and
+// for a byte that is drawn at random.
 const (
 	lineCost   = 500
 	randomCost = 8
@@ -81,6 +81,7 @@ func (w *lineWriter) Write(b []byte) (int, error) {
 		part, more, whole := bytes.Cut(rest, []byte{'\n'})
 		w.line = append(w.line, part[:min(len(part), maxLine-len(w.line))]...)
 		if whole {
+			w.instance.tank.charge(lineCost)
 			w.flush()
 		}
 		rest = more
