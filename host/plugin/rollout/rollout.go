@@ -55,6 +55,7 @@ type Rollout struct {
 	spec              Spec // in force
 	serving, previous *Version
 	tried             tried
+	pending           *outcome               // of the last attempt, by an entry that is not in force yet
 	settled           *Status                // of what was tried, by the entry in force
 	status            atomic.Pointer[Status] // that, or how another entry was refused
 }
@@ -63,6 +64,13 @@ type Rollout struct {
 type tried struct {
 	spec  Spec
 	print imprint
+}
+
+// outcome is what came of an attempt.
+type outcome struct {
+	tried   tried
+	state   State
+	attempt *Attempt
 }
 
 // New returns a rollout of the plugin of that name, of which nothing serves yet.
@@ -91,6 +99,7 @@ type Candidate struct {
 // entry is the one in force, else nothing: then spec cannot be served.
 func (r *Rollout) Try(ctx context.Context, spec Spec, file ReadFile, again bool) (Candidate, error) {
 	keep := Candidate{Version: r.serving, spec: spec}
+	r.pending = nil
 	a := newAttempt(r.opts.Now)
 	a.begin(Read)
 	c, err := spec.read(file)
@@ -102,7 +111,7 @@ func (r *Rollout) Try(ctx context.Context, spec Spec, file ReadFile, again bool)
 		case r.serving.is(now):
 			a.SHA256, a.Version = r.serving.SHA256, r.serving.Version
 			a.ends(OK, "it serves already")
-			r.settle(now, Serving, a)
+			r.keep(outcome{now, Serving, a})
 			return keep, nil
 		}
 	}
@@ -123,8 +132,20 @@ func (r *Rollout) Try(ctx context.Context, spec Spec, file ReadFile, again bool)
 		r.status.Store(r.tell(Kept, a))
 		return Candidate{}, err
 	}
-	r.settle(now, Kept, a)
+	r.keep(outcome{now, Kept, a})
 	return keep, err
+}
+
+// keep notes what came of an attempt that leaves what serves. Of one by another
+// entry than that in force only the refusal is told, until that entry is.
+func (r *Rollout) keep(o outcome) {
+	if reflect.DeepEqual(o.tried.spec, r.spec) {
+		r.settle(o)
+		return
+	}
+	if r.pending = &o; o.state == Kept {
+		r.status.Store(r.tell(Kept, o.attempt))
+	}
 }
 
 // Back returns the previous generation, to be served in place of the one that
@@ -138,7 +159,12 @@ func (r *Rollout) Back() (c Candidate, ok bool) {
 func (r *Rollout) Serve(c Candidate) (gone *Version) {
 	r.spec = c.spec
 	left := r.serving
+	pending := r.pending
+	r.pending = nil
 	if c.Version == left {
+		if pending != nil && reflect.DeepEqual(pending.tried.spec, c.spec) {
+			r.settle(*pending)
+		}
 		return nil
 	}
 	r.serving = c.Version
@@ -157,11 +183,11 @@ func (r *Rollout) Serve(c Candidate) (gone *Version) {
 	}
 	switch {
 	case c.Attempt != nil:
-		r.settle(tried{c.spec, c.Version.print}, Serving, c.Attempt)
+		r.settle(outcome{tried{c.spec, c.Version.print}, Serving, c.Attempt})
 	case c.Version.is(r.tried):
-		r.settle(r.tried, Serving, r.settled.Last)
+		r.settle(outcome{r.tried, Serving, r.settled.Last})
 	default:
-		r.settle(r.tried, RolledBack, r.settled.Last)
+		r.settle(outcome{r.tried, RolledBack, r.settled.Last})
 	}
 	return gone
 }
@@ -186,9 +212,9 @@ func (r *Rollout) Serving() *Version { return r.serving }
 // Status returns what is known of the plugin; nil before anything has served.
 func (r *Rollout) Status() *Status { return r.status.Load() }
 
-// settle notes what was tried and what came of it.
-func (r *Rollout) settle(t tried, state State, a *Attempt) {
-	r.tried, r.settled = t, r.tell(state, a)
+// settle notes what was tried by the entry in force, and what came of it.
+func (r *Rollout) settle(o outcome) {
+	r.tried, r.settled = o.tried, r.tell(o.state, o.attempt)
 	r.status.Store(r.settled)
 }
 

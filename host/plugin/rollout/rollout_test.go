@@ -257,6 +257,55 @@ func TestRollback(t *testing.T) {
 	g.is(7, "three", rollout.RolledBack)
 }
 
+// What an entry asked for that did not come into force, as another was refused
+// beside it, is no attempt by the one that is: a rollback stays.
+func TestRollbackOutlastsARefusedConfiguration(t *testing.T) {
+	strict := func(g *rig) { g.spec.Gates.MaxChanged = 0 }
+	former := func(g *rig) { g.spec.Config = nil }
+	for name, c := range map[string]struct {
+		change  func(*rig)
+		refused bool
+		then    rollout.State
+	}{
+		"the module is refused by it": {strict, true, rollout.Kept},
+		"it asks for what serves":     {former, false, rollout.Serving},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newRig(t)
+			g.mustTry(false)
+			g.is(1, "one", rollout.Serving)
+			if g.spec.Config = []byte("{}"); c.refused {
+				g.files["p.wasm"] = denying("two")
+			}
+			g.mustTry(false)
+			g.back()
+			g.is(1, "one", rollout.RolledBack)
+			inForce := g.spec
+			for range 2 {
+				c.change(g)
+				if next, err := g.Try(t.Context(), g.spec, g.read, false); next.Version != g.Serving() || (err != nil) != c.refused {
+					t.Fatal(next.Version, err)
+				}
+				g.spec = inForce
+				g.mustTry(false)
+				if g.Withdrawn(); g.loads != 2 {
+					t.Error("the module was taken up again")
+				}
+				g.is(1, "one", rollout.RolledBack)
+			}
+			c.change(g)
+			if err := g.try(false); (err != nil) != c.refused { // it comes into force
+				t.Fatal(err)
+			}
+			g.Withdrawn()
+			g.is(1, "one", c.then)
+			if a := g.Status().Last; g.try(false) != nil || g.Status().Last != a {
+				t.Error("it was tried again though nothing has changed")
+			}
+		})
+	}
+}
+
 // A rollback is no downgrade, and the next version is compared with what
 // serves then.
 func TestRollbackOfSigned(t *testing.T) {
