@@ -184,12 +184,31 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	err = d.serve(ctx, sockets)
 	stop()
-	all.Wait()
-	return errors.Join(err, d.Close(context.WithoutCancel(ctx)))
+	until, cancel := context.WithTimeout(context.WithoutCancel(ctx), cutTime)
+	defer cancel()
+	idle := make(chan struct{})
+	go func() { all.Wait(); close(idle) }()
+	select {
+	case <-idle:
+	case <-until.Done(): // a plugin may still be told of a logout
+		<-d.stopped
+		d.letGo(until)
+		<-idle
+	}
+	return errors.Join(err, d.Close(until))
 }
 
-// Close lets go of plugins, key sets and cache. It follows Run of itself.
+// Close lets go of plugins, key sets and cache, as soon as calls of plugins
+// have ended: by themselves, or cut when ctx ends. It follows Run of itself.
 func (d *Daemon) Close(ctx context.Context) error {
+	d.letGo(ctx)
+	d.egress.Close()
+	return errors.Join(d.compiled.Close(), d.store.Close())
+}
+
+// letGo closes what is in force and what was retired. No reload is answered any
+// more.
+func (d *Daemon) letGo(ctx context.Context) {
 	for {
 		select {
 		case r := <-d.retired:
@@ -199,15 +218,15 @@ func (d *Daemon) Close(ctx context.Context) error {
 		}
 		break
 	}
-	if d.current != nil {
-		var all []*rollout.Version
-		for _, p := range d.current.plugins {
-			all = append(all, p.All()...)
-		}
-		d.close(ctx, retirement{plugins: all, realms: d.current.realmsMissingFrom(nil), near: d.current.near})
+	if d.current == nil {
+		return
 	}
-	d.egress.Close()
-	return errors.Join(d.compiled.Close(), d.store.Close())
+	var all []*rollout.Version
+	for _, p := range d.current.plugins {
+		all = append(all, p.All()...)
+	}
+	d.close(ctx, retirement{plugins: all, realms: d.current.realmsMissingFrom(nil), near: d.current.near})
+	d.current = nil
 }
 
 // Check loads everything that the configuration names, as a start would, and

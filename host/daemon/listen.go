@@ -14,6 +14,10 @@ import (
 // shutdownTime bounds how long requests under way may take to finish.
 const shutdownTime = 10 * time.Second
 
+// cutTime bounds how long after that calls of plugins may take to end by
+// themselves.
+const cutTime = 2 * time.Second
+
 // socket is one open listener and what serves it.
 type socket struct {
 	name   string

@@ -71,17 +71,42 @@ func TestDeliveryThatWasTaken(t *testing.T) {
 	}
 }
 
+// A host that is told to stop does not wait for a plugin that has not taken up
+// an end of access.
+func TestStopCutsOnLogout(t *testing.T) {
+	endless := Module{MinPages: 1, Data: map[uint32]string{8192: "told"}, Imports: []Import{{Module: "authhost", Name: "log", Params: []byte{I32, I32, I32}}}, Funcs: []Func{
+		{Export: abi.Marker},
+		{Export: abi.BufferExport, Results: []byte{I64}, Body: Const64(1024<<32 | 4096)},
+		{Export: abi.OnLogout.String(), Params: []byte{I32}, Results: []byte{I64}, Body: Join(Const32(1), Const32(8192), Const32(4), Call(0), Forever(), Const64(0))},
+	}}.Encode()
+	var log lockedBuffer
+	r := endsAccess(t, &log, endless, "limits: {time: 24h}")
+	for end := time.Now().Add(patience); !strings.Contains(log.String(), `"text":"told"`); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it is not told")
+		}
+	}
+	r.end(t)
+}
+
 // loggedOut runs a daemon in which a user's access ends, which is to be posted to
 // a URL under that grant of http.
 func loggedOut(t *testing.T, log io.Writer, url, grant string) *running {
 	t.Helper()
+	return endsAccess(t, log, teller(url), "capabilities: [{http: {"+grant+"}}]")
+}
+
+// endsAccess runs a daemon in which a user's access ends, with a plugin that is
+// told of it and what else its entry says.
+func endsAccess(t *testing.T, log io.Writer, module []byte, entry string) *running {
+	t.Helper()
 	file := write(t, nowhere+`
 operator: {token_file: operator.tokens}
 realms: [{name: main, plugins: [tell]}]
-plugins: [{name: tell, module: tell.wasm, capabilities: [{http: {`+grant+`}}]}]
+plugins: [{name: tell, module: tell.wasm, `+entry+`}]
 `)
 	token := strings.Repeat("operator", 5)
-	for path, content := range map[string][]byte{"operator.tokens": []byte("ops " + token + "\n"), "tell.wasm": teller(url)} {
+	for path, content := range map[string][]byte{"operator.tokens": []byte("ops " + token + "\n"), "tell.wasm": module} {
 		if err := os.WriteFile(filepath.Join(filepath.Dir(file), path), content, 0o600); err != nil {
 			t.Fatal(err)
 		}

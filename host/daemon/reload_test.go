@@ -109,27 +109,84 @@ func TestDrainClosesWhatWasReplaced(t *testing.T) {
 	}
 }
 
-// A call that does not end is cut once what it uses has been kept for long
-// enough, and the version is closed, by whichever reload it is that drops it.
-func TestDrainCutsACallThatDoesNotEnd(t *testing.T) {
-	endless := string(Module{MinPages: 1, Funcs: []Func{
+// endlessConfig has a plugin whose calls end when they are cut.
+const endlessConfig = "cache: {driver: memory}\nplugins: [{name: gate, module: a.wasm, limits: {time: 24h, instances: 1}}]\n"
+
+// endless is a plugin that never answers.
+func endless() string {
+	return string(Module{MinPages: 1, Funcs: []Func{
 		{Export: abi.Marker},
 		{Export: abi.BufferExport, Results: []byte{I64}, Body: Const64(1024<<32 | 4096)},
 		{Export: abi.OnAuthorize.String(), Params: []byte{I32}, Results: []byte{I64}, Body: Join(Forever(), Const64(0))},
 	}}.Encode())
-	d, dir := open(t, "cache: {driver: memory}\nplugins: [{name: gate, module: a.wasm, limits: {time: 24h, instances: 1}}]\n", map[string]string{"a.wasm": endless})
+}
+
+// authorize asks a version with one instance, and returns when the call is under
+// way. What comes of it is told after done.
+func authorize(v *rollout.Version, done func()) <-chan error {
+	answer := make(chan error, 1)
+	go func() {
+		_, err := v.Host().Authorizer.Authorize(context.Background(), &host.Call{Request: &host.Request{Method: "GET", Path: "/"}})
+		done()
+		answer <- err
+	}()
+	for v.Health().Idle > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	return answer
+}
+
+// A host that is told to stop waits for no plugin: neither for one that is in
+// force nor for one that a reload replaced.
+func TestStopCutsACallThatDoesNotEnd(t *testing.T) {
+	for _, replaced := range []bool{false, true} {
+		t.Setenv("XDG_CACHE_HOME", t.TempDir())
+		dir := t.TempDir()
+		file, module := filepath.Join(dir, "authhost.yaml"), filepath.Join(dir, "a.wasm")
+		write(t, file, endlessConfig+"listen: {public: 127.0.0.1:0, admin: 127.0.0.1:0, telemetry: 127.0.0.1:0}\n")
+		write(t, module, endless())
+		listening := make(chan struct{})
+		d, err := Open(t.Context(), Options{ConfigFile: file, Listening: func(map[string]string) { close(listening) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cut := authorize(d.current.plugins["gate"].Version, func() {})
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- d.Run(ctx) }()
+		<-listening
+		for _, version := range []string{"2", "3"} {
+			if !replaced {
+				break
+			}
+			write(t, module, gate(version))
+			if err := d.ReloadPlugin(t.Context(), "gate"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		stop()
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(time.Minute):
+			t.Fatalf("replaced: %v: it still waits", replaced)
+		}
+		if err := <-cut; err == nil {
+			t.Error("it was answered")
+		}
+	}
+}
+
+// A call that does not end is cut once what it uses has been kept for long
+// enough, and the version is closed, by whichever reload it is that drops it.
+func TestDrainCutsACallThatDoesNotEnd(t *testing.T) {
+	d, dir := open(t, endlessConfig, map[string]string{"a.wasm": endless()})
 	var log bytes.Buffer
 	d.log, d.drainTime = slog.New(slog.NewJSONHandler(&log, nil)), time.Millisecond
 	old, request := d.current.plugins["gate"].Version, d.pipeline.Acquire()
-	cut := make(chan error, 1)
-	go func() {
-		defer request.Release()
-		_, err := old.Host().Authorizer.Authorize(context.Background(), &host.Call{Request: &host.Request{Method: "GET", Path: "/"}})
-		cut <- err
-	}()
-	for old.Health().Idle > 0 { // until it is under way
-		time.Sleep(time.Millisecond)
-	}
+	cut := authorize(old, request.Release)
 	for _, version := range []string{"2", "3"} {
 		write(t, filepath.Join(dir, "a.wasm"), gate(version))
 		d.renewPlugins(t.Context())
