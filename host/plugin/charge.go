@@ -28,10 +28,11 @@ const (
 // known whether it is needed; one that is not stays a void.
 type edit struct {
 	kind  editKind
-	at    int    // the place in the code
-	width int    // how many bytes of it are replaced, or of a loop's head
-	value uint32 // units charged; by how much a size is shifted; where in planner.bytes the new bytes begin
-	size  int    // how many those are, or how a function was called
+	how   callKind // of returned
+	at    int      // the place in the code
+	width int      // how many bytes of it are replaced, or of a loop's head
+	value uint32   // units charged; by how much a size is shifted; where in planner.bytes the new bytes begin
+	size  int      // how many those are
 }
 
 type editKind uint8
@@ -57,7 +58,7 @@ const (
 	jumped      // a jump to the end of the block that value says, 0 the function
 	jumpedAhead // one through the dispatcher
 	stopped     // what follows is not reached
-	returned    // a function was called, which took value at most; size says how
+	returned    // a function was called, which took value at most; how says whether it looked
 )
 
 // function moves the index of a function, also in dead code, and pays for a
@@ -99,13 +100,13 @@ func (p *planner) renumber(in instruction, at, end int) {
 }
 
 // called reads the counter after a call, and may look at it.
-func (p *planner) called(at int, cost uint32, how int) {
+func (p *planner) called(at int, cost uint32, how callKind) {
 	if p.dead {
 		return
 	}
 	p.plain = false
 	p.sync(load, at)
-	p.edits = append(p.edits, edit{kind: returned, at: at, value: cost, size: how})
+	p.edits = append(p.edits, edit{kind: returned, how: how, at: at, value: cost})
 }
 
 // sync has the counter written or read.
@@ -118,7 +119,7 @@ func (p *planner) sync(kind editKind, at int) {
 // replace plans to put what was appended to p.bytes in place of the code
 // between two places.
 func (p *planner) replace(at, end, from int) {
-	p.edits = append(p.edits, edit{replace, at, end - at, uint32(from), len(p.bytes) - from})
+	p.edits = append(p.edits, edit{kind: replace, at: at, width: end - at, value: uint32(from), size: len(p.bytes) - from})
 }
 
 // relabel renumbers the labels of an instruction: each loop in between has

@@ -12,11 +12,13 @@ const (
 	afterwards = 256
 )
 
-// How a function was called that has returned, see called.
+// A callKind says whether a function looked that was called and has returned.
+type callKind uint8
+
 const (
-	shallow   = iota // it does not look, nor does any that it calls
-	looked           // it looked when it was entered
-	mayReturn        // it, or one that it called, may have
+	shallow   callKind = iota // it does not look, nor does any that it calls
+	looked                    // it looked when it was entered
+	mayReturn                 // it, or one that it called, may have
 )
 
 // A scope is a block whose end look has not reached yet.
@@ -49,7 +51,7 @@ func (p *planner) look() {
 			room = unchecked
 		case returned:
 			room -= int(e.value)
-			switch e.size {
+			switch e.how {
 			case looked:
 				room = afterwards
 			case mayReturn:
