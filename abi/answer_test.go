@@ -9,12 +9,14 @@ import (
 	"testing"
 
 	"github.com/authhost/authhost/abi"
+	"github.com/authhost/authhost/abi/internal/vectors"
 )
 
 func TestAnswerVectors(t *testing.T) {
-	for _, v := range load[answerVector](t, "answers.json").Good {
-		b, want := v.bytes(t), v.want()
-		got, err := abi.ParseAnswer(v.hook(t), v.Code, b)
+	good, _ := vectors.Answers(t, "testdata")
+	for _, v := range good {
+		hook, b, want := hookOf(t, v.Hook), laidOut(v), parsed(v)
+		got, err := abi.ParseAnswer(hook, v.Code, b)
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v, %v, want %+v", v.Name, got, err, want)
 		}
@@ -22,15 +24,16 @@ func TestAnswerVectors(t *testing.T) {
 		if bytes.Equal(encoded, b) == v.Reordered {
 			t.Errorf("%s: encoded to %x", v.Name, encoded)
 		}
-		if got, err := abi.ParseAnswer(v.hook(t), v.Code, encoded); err != nil || !reflect.DeepEqual(got, want) {
+		if got, err := abi.ParseAnswer(hook, v.Code, encoded); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: encoded and parsed again: %+v, %v", v.Name, got, err)
 		}
 	}
 }
 
 func TestBadAnswers(t *testing.T) {
-	for _, v := range load[answerVector](t, "answers.json").Bad {
-		if _, err := abi.ParseAnswer(v.hook(t), v.Code, v.bytes(t)); err == nil || err.Error() != v.Error {
+	_, bad := vectors.Answers(t, "testdata")
+	for _, v := range bad {
+		if _, err := abi.ParseAnswer(hookOf(t, v.Hook), v.Code, laidOut(v)); err == nil || err.Error() != v.Error {
 			t.Errorf("%s: error %v, want %s", v.Name, err, v.Error)
 		}
 	}
@@ -77,11 +80,10 @@ func TestHookNames(t *testing.T) {
 // FuzzParseAnswer: no input makes the parser panic, it keeps within the
 // bounds, lets no line end through, and what it took encodes to the same.
 func FuzzParseAnswer(f *testing.F) {
-	v := load[answerVector](f, "answers.json")
-	for _, v := range slices.Concat(v.Good, v.Bad) {
-		if v.Parts == nil { // those are long: the fuzzer would spend its time on shortening them
-			h, _ := abi.HookByName(v.Hook)
-			f.Add(uint16(h), uint32(v.Code), unhex(f, v.Hex))
+	good, bad := vectors.Answers(f, "testdata")
+	for _, v := range slices.Concat(good, bad) {
+		if v.Parts == "" { // those are long: the fuzzer would spend its time on shortening them
+			f.Add(uint16(hookOf(f, v.Hook)), uint32(v.Code), laidOut(v))
 		}
 	}
 	f.Fuzz(func(t *testing.T, hook uint16, code uint32, b []byte) {

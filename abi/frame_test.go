@@ -7,21 +7,19 @@ import (
 	"testing"
 
 	"github.com/authhost/authhost/abi"
+	"github.com/authhost/authhost/abi/internal/vectors"
 )
 
 func TestFrameVectors(t *testing.T) {
-	for _, v := range load[frameVector](t, "frames.json").Good {
+	good, _ := vectors.Frames(t, "testdata")
+	for _, v := range good {
 		t.Run(v.Name, func(t *testing.T) {
-			hook, ok := abi.HookByName(v.Hook)
-			if !ok {
-				t.Fatalf("no hook %q", v.Hook)
-			}
-			want := unhex(t, v.Hex)
+			hook, want := hookOf(t, v.Hook), []byte(v.Hex)
 			buf := slices.Repeat([]byte{0xa5}, v.Buffer)
 			var w abi.FrameWriter
 			w.Reset(buf, hook, len(v.Fields))
 			for _, f := range v.Fields {
-				f.write(t, &w)
+				write(&w, f)
 			}
 			if got := buf[:w.Finish()]; !bytes.Equal(got, want) {
 				t.Fatalf("wrote\n%x, want\n%x", got, want)
@@ -45,10 +43,10 @@ func TestFrameVectors(t *testing.T) {
 }
 
 // checkField compares what the frame has of a field with what the vector says.
-func checkField(t *testing.T, f abi.Frame, id abi.Field, v frameVector) {
+func checkField(t *testing.T, f abi.Frame, id abi.Field, v vectors.Frame) {
 	t.Helper()
 	data, lazy, ok := f.Lookup(id)
-	i := slices.IndexFunc(v.Fields, func(f fieldVector) bool { return f.ID == id })
+	i := slices.IndexFunc(v.Fields, func(f vectors.Field) bool { return f.ID == id })
 	if i < 0 {
 		if ok || lazy || data != nil {
 			t.Errorf("field %d is there", id)
@@ -65,8 +63,8 @@ func checkField(t *testing.T, f abi.Frame, id abi.Field, v frameVector) {
 		}
 		return
 	}
-	if !bytes.Equal(data, want.value(t)) {
-		t.Errorf("field %s is %x, want %x", want.Name, data, want.value(t))
+	if !bytes.Equal(data, want.Value()) {
+		t.Errorf("field %s is %x, want %x", want.Name, data, want.Value())
 	}
 	if want.List != nil {
 		var got []string
@@ -93,8 +91,9 @@ func checkField(t *testing.T, f abi.Frame, id abi.Field, v frameVector) {
 }
 
 func TestBadFrames(t *testing.T) {
-	for _, v := range load[frameVector](t, "frames.json").Bad {
-		if _, err := abi.ParseFrame(unhex(t, v.Hex)); err == nil {
+	_, bad := vectors.Frames(t, "testdata")
+	for _, v := range bad {
+		if _, err := abi.ParseFrame([]byte(v.Hex)); err == nil {
 			t.Errorf("%s: no error", v.Name)
 		}
 	}
@@ -209,9 +208,9 @@ func BenchmarkFrameWriter(b *testing.B) {
 // FuzzParseFrame: no input makes the reader panic, and what it read can be
 // written again and reads the same.
 func FuzzParseFrame(f *testing.F) {
-	v := load[frameVector](f, "frames.json")
-	for _, v := range slices.Concat(v.Good, v.Bad) {
-		f.Add(unhex(f, v.Hex))
+	good, bad := vectors.Frames(f, "testdata")
+	for _, v := range slices.Concat(good, bad) {
+		f.Add([]byte(v.Hex))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		frame, err := abi.ParseFrame(b)

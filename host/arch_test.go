@@ -19,6 +19,7 @@ const module = "github.com/authhost/authhost/"
 var rooms = map[string][]string{
 	"abi":                       {},
 	"abi/conformance":           {},
+	"abi/internal/vectors":      {"abi", "abi/conformance"},
 	"cmd/authhost":              {"cmd/authhost/internal/dev", "cmd/authhost/internal/source", "host/daemon", "host/plugin/author"},
 	"cmd/authhost/internal/dev": {"cmd/authhost/internal/source"},
 	"e2e":                       {},

@@ -13,6 +13,7 @@ import (
 
 	"github.com/authhost/authhost/abi"
 	. "github.com/authhost/authhost/abi/conformance"
+	"github.com/authhost/authhost/abi/internal/vectors"
 )
 
 var update = flag.Bool("update", false, "write cases.json anew")
@@ -210,7 +211,7 @@ func otherCases() []Case {
 	var list []byte
 	for range 300 {
 		list = abi.AppendCandidate(list, abi.Candidate{Source: 2, Kind: 2, Name: "c"})
-		chosen.Log = append(chosen.Log, dump(candidate{Source: 2, Kind: 2, Name: "c"})...)
+		chosen.Log = append(chosen.Log, dump(vectors.Candidate{Source: 2, Kind: 2, Name: "c"})...)
 	}
 	chosen.Frame = makeFrame(abi.OnCredential, func(w *abi.FrameWriter) { w.Bytes(abi.FieldCandidates, list) })
 	chosen.Get = append(chosen.Get, Value{Kind: 5, Index: uint32(abi.FieldCandidates), Value: Bytes(list)})

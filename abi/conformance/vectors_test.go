@@ -1,9 +1,6 @@
 package conformance_test
 
 import (
-	"encoding/binary"
-	"encoding/json"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,48 +8,11 @@ import (
 
 	"github.com/authhost/authhost/abi"
 	. "github.com/authhost/authhost/abi/conformance"
+	"github.com/authhost/authhost/abi/internal/vectors"
 )
 
-// vector is an entry of frames.json or of answers.json.
-type vector struct {
-	Name, Hook string
-	Hex        Bytes
-	Fields     []struct {
-		ID         abi.Field
-		Name       string
-		Text       *string
-		Bytes      *Bytes
-		Number     *uint64
-		List       []string
-		Candidates []candidate
-		Times      int
-		Lazy       bool
-	}
-	Code      uint32
-	Parts     Bytes
-	Reordered bool
-	Answer    struct {
-		Status    int
-		Reason    repeated
-		Headers   [][2]repeated
-		Candidate *int
-		Request   *request
-		Blob      repeated
-
-		Idle, Absolute uint64
-		Attributes     [][2]repeated
-		Calls          []request
-	}
-}
-
-// request is one that an answer holds.
-type request struct {
-	Method, URL, Body repeated
-	Headers           [][2]repeated
-}
-
-// orders returns what has the echo guest make the request.
-func (r request) orders() []string {
+// ordersOf returns what has the echo guest make the request.
+func ordersOf(r vectors.Request) []string {
 	list := []string{"f" + string(r.Method) + " " + string(r.URL)}
 	if r.Body != "" { // a body before the headers must not matter
 		list = append(list, "+b"+string(r.Body))
@@ -63,42 +23,9 @@ func (r request) orders() []string {
 	return list
 }
 
-type candidate struct {
-	Source, Kind, Verdict uint8
-	Name                  string
-	UserID                string `json:"user_id"`
-}
-
-// repeated is a text, or {text, times}.
-type repeated string
-
-func (r *repeated) UnmarshalJSON(b []byte) error {
-	if b[0] == '"' {
-		return json.Unmarshal(b, (*string)(r))
-	}
-	var v struct {
-		Text  string
-		Times int
-	}
-	err := json.Unmarshal(b, &v)
-	*r = repeated(strings.Repeat(v.Text, v.Times))
-	return err
-}
-
-func vectors(t *testing.T, name string) (v struct{ Good, Bad []vector }) {
-	t.Helper()
-	text, err := os.ReadFile("../testdata/" + name)
-	if err == nil {
-		err = json.Unmarshal(text, &v)
-	}
-	if err != nil || len(v.Good) < 10 || len(v.Bad) < 10 {
-		t.Fatalf("%s: %v, %d good and %d bad vectors", name, err, len(v.Good), len(v.Bad))
-	}
-	return v
-}
-
 func frameCases(t *testing.T) (cases []Case) {
-	for _, v := range vectors(t, "frames.json").Good {
+	good, _ := vectors.Frames(t, "../testdata")
+	for _, v := range good {
 		c := Case{Name: "frame: " + v.Name, Hook: v.Hook, Frame: v.Hex}
 		anonymous, fetched := v.Hook == "on_authorize", false
 		for _, f := range v.Fields {
@@ -119,22 +46,13 @@ func frameCases(t *testing.T) (cases []Case) {
 				if f.Name != name {
 					continue
 				}
-				var value []byte
-				switch times := max(1, f.Times); {
+				switch {
 				case f.Text != nil || f.Bytes != nil:
-					if f.Bytes != nil {
-						value = []byte(*f.Bytes)
-					} else {
-						value = []byte(strings.Repeat(*f.Text, times))
-					}
-					c.Log = append(c.Log, named(name, string(value))...)
+					c.Log = append(c.Log, named(name, string(f.Value()))...)
 				case f.Number != nil:
-					value = binary.LittleEndian.AppendUint64(nil, *f.Number)
 					c.Log = append(c.Log, named(name, strconv.FormatUint(*f.Number, 10))...)
 				case f.List != nil:
-					list := slices.Repeat(f.List, times)
-					value = abi.AppendList(nil, list)
-					for _, item := range list {
+					for _, item := range slices.Repeat(f.List, max(1, f.Times)) {
 						c.Log = append(c.Log, Line{0, Bytes(strings.TrimSuffix(name, "s"))}, Line{1, Bytes(item)})
 					}
 				default:
@@ -143,7 +61,7 @@ func frameCases(t *testing.T) (cases []Case) {
 					}
 				}
 				if f.Lazy {
-					c.Get = append(c.Get, Value{Kind: 5, Index: uint32(f.ID), Value: Bytes(value)})
+					c.Get = append(c.Get, Value{Kind: 5, Index: uint32(f.ID), Value: Bytes(f.Value())})
 				}
 			}
 		}
@@ -167,7 +85,7 @@ func named(name, value string) []Line {
 	return []Line{{0, Bytes(name)}, {1, Bytes(value)}}
 }
 
-func dump(c candidate) []Line {
+func dump(c vectors.Candidate) []Line {
 	lines := []Line{{0, "candidate"}}
 	for _, f := range [][2]string{
 		{"source", strconv.Itoa(int(c.Source))}, {"kind", strconv.Itoa(int(c.Kind))}, {"verdict", strconv.Itoa(int(c.Verdict))},
@@ -179,7 +97,8 @@ func dump(c candidate) []Line {
 }
 
 func badFrameCases(t *testing.T) (cases []Case) {
-	for _, v := range vectors(t, "frames.json").Bad {
+	_, bad := vectors.Frames(t, "../testdata")
+	for _, v := range bad {
 		cases = append(cases, Case{Name: "bad frame: " + v.Name, Hook: "on_authorize", Frame: v.Hex, Fails: true})
 	}
 	frame := func(hook abi.Hook, id abi.Field, value string) Bytes {
@@ -210,7 +129,8 @@ func badFrameCases(t *testing.T) (cases []Case) {
 }
 
 func answerCases(t *testing.T) (cases []Case) {
-	for _, v := range vectors(t, "answers.json").Good {
+	good, _ := vectors.Answers(t, "../testdata")
+	for _, v := range good {
 		if v.Reordered || len(v.Answer.Headers) > 8 || v.Answer.Request != nil && len(v.Answer.Request.Headers) > 8 || v.Answer.Candidate != nil && *v.Answer.Candidate > 1 {
 			continue // an SDK has one order, may stop at 8 headers, and names what is there
 		}
@@ -220,7 +140,7 @@ func answerCases(t *testing.T) (cases []Case) {
 			if v.Code == 2 {
 				config = "refuse:" + config
 			}
-			c := Case{Name: "answer: " + v.Name, Hook: v.Hook, Log: named("config", config), Code: v.Code, Answer: v.Hex,
+			c := Case{Name: "answer: " + v.Name, Hook: v.Hook, Log: named("config", config), Code: uint32(v.Code), Answer: v.Hex,
 				Frame: makeFrame(abi.Configure, func(w *abi.FrameWriter) { w.Text(abi.FieldConfig, config) })}
 			cases = append(cases, c)
 			continue
@@ -229,7 +149,7 @@ func answerCases(t *testing.T) (cases []Case) {
 		case v.Answer.Candidate != nil:
 			orders = append(orders, "c"+strconv.Itoa(*v.Answer.Candidate))
 		case v.Answer.Request != nil:
-			orders = append(orders, v.Answer.Request.orders()...)
+			orders = append(orders, ordersOf(*v.Answer.Request)...)
 			if v.Answer.Blob != "" {
 				orders = append(orders, "+s"+string(v.Answer.Blob))
 			}
@@ -252,20 +172,20 @@ func answerCases(t *testing.T) (cases []Case) {
 			orders = append(orders, "i"+strconv.FormatUint(v.Answer.Idle, 10))
 		}
 		for _, r := range v.Answer.Calls {
-			orders = append(orders, r.orders()...)
+			orders = append(orders, ordersOf(r)...)
 		}
 		if v.Answer.Reason != "" {
 			orders = append(orders, "r"+string(v.Answer.Reason))
 		}
 		c := ordered("answer: "+v.Name, v.Hook, orders...)
 		if v.Hook == "on_credential" {
-			two := []candidate{{Source: 1, Kind: 1, Name: "X-A"}, {Source: 2, Kind: 2, Name: "b"}}
+			two := []vectors.Candidate{{Source: 1, Kind: 1, Name: "X-A"}, {Source: 2, Kind: 2, Name: "b"}}
 			c.Log = append(dump(two[0]), dump(two[1])...)
 			c.Frame = makeFrame(abi.OnCredential, func(w *abi.FrameWriter) {
 				w.Bytes(abi.FieldCandidates, abi.AppendCandidate(abi.AppendCandidate(nil, abi.Candidate(two[0])), abi.Candidate(two[1])))
 			})
 		}
-		c.Code, c.Answer = v.Code, v.Hex+v.Parts
+		c.Code, c.Answer = uint32(v.Code), v.Hex+v.Parts
 		cases = append(cases, c)
 	}
 	return cases
