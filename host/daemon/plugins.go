@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
-	"os"
 	"slices"
 
 	"github.com/authhost/authhost/host/audit"
@@ -115,9 +114,12 @@ func (f *files) read(path string) ([]byte, error) {
 	if content, ok := f.content[path]; ok {
 		return content, nil
 	}
-	content, err := os.ReadFile(path)
+	content, err := head(path)
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		f.watcher.applied(path, content)
+	}
+	if len(content) > maxFile {
+		return nil, fmt.Errorf("%s has more than %d bytes, which is what a module may have", path, maxFile)
 	}
 	if err == nil {
 		if f.content == nil {

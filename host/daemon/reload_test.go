@@ -235,6 +235,26 @@ func TestPluginsOfOneModuleAgree(t *testing.T) {
 	}
 }
 
+// A file that is no module by its size is not read, and what serves goes on.
+func TestLargeModule(t *testing.T) {
+	d, dir := open(t, "cache: {driver: memory}\nplugins: [{name: gate, module: a.wasm}]\n", map[string]string{"a.wasm": gate("1")})
+	before := d.current.plugins["gate"].Version
+	if err := os.Truncate(filepath.Join(dir, "a.wasm"), 1<<40); err != nil { // more than any memory
+		t.Fatal(err)
+	}
+	if got := settle(&d.watcher); len(got) != 1 {
+		t.Fatalf("the poll reports %v", got)
+	}
+	d.renewPlugins(t.Context())
+	s := d.current.plugins["gate"].Status()
+	if d.current.plugins["gate"].Version != before || s.Last.Refused() == nil || !strings.Contains(s.Last.Refused().Detail, "a module may have") {
+		t.Errorf("%+v", s.Last)
+	}
+	if got := settle(&d.watcher); len(got) != 0 {
+		t.Errorf("the poll reports %v again", got)
+	}
+}
+
 // A failed configuration leaves nothing of itself behind.
 func TestRefusedConfigurationIsUndone(t *testing.T) {
 	const good = "cache: {driver: memory}\nplugins:\n  - {name: one, module: a.wasm}\n"

@@ -2,8 +2,12 @@ package daemon
 
 import (
 	"crypto/sha256"
+	"errors"
+	"io"
 	"os"
 	"time"
+
+	"github.com/authhost/authhost/host/plugin"
 )
 
 // Files are polled, not subscribed to: stat works the same on every file
@@ -45,6 +49,20 @@ func stampOf(path string) fileStamp {
 		return fileStamp{}
 	}
 	return fileStamp{present: true, size: info.Size(), modTime: info.ModTime(), info: info}
+}
+
+// maxFile is how many bytes there may be in a file that is watched: the largest
+// ones are modules.
+const maxFile = plugin.MaxModule
+
+// head reads a file, or so much of one that is too large that this can be seen.
+func head(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	return content, errors.Join(err, f.Close())
 }
 
 // watcher notices files whose content is another than the one it was told of
@@ -97,7 +115,7 @@ func (w *watcher) poll() []string {
 		if !f.pending || !stamp.present {
 			continue
 		}
-		content, err := os.ReadFile(path)
+		content, err := head(path)
 		if err != nil || !stampOf(path).same(stamp) {
 			continue
 		}
