@@ -13,11 +13,13 @@ const SaidText = "text"
 
 const (
 	maxLine       = 1024 // bytes
-	linesInSecond = 100  // of one plugin; also the most at once
+	linesInSecond = 100  // of one plugin, unless Options.Lines says otherwise
 )
 
 // limiter is a token bucket for the log lines of one plugin.
 type limiter struct {
+	most float64 // in a second; also at once
+
 	mu      sync.Mutex
 	filled  time.Time
 	tokens  float64
@@ -30,9 +32,9 @@ func (l *limiter) take(now time.Time) (dropped int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.filled.IsZero() {
-		l.tokens = linesInSecond
+		l.tokens = l.most
 	} else if gone := now.Sub(l.filled); gone > 0 {
-		l.tokens = min(linesInSecond, l.tokens+gone.Seconds()*linesInSecond)
+		l.tokens = min(l.most, l.tokens+gone.Seconds()*l.most)
 	}
 	l.filled = now
 	if l.tokens < 1 {

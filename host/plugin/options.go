@@ -136,6 +136,7 @@ type Options struct {
 
 	Cache   *Cache           // nil: compiled code is kept in memory and not shared
 	Logger  *slog.Logger     // nil: nothing is logged
+	Lines   int              // that the guest may log in a second; 0: 100
 	Metrics Metrics          // nil: nothing is counted
 	Counts  Counts           // nil: what the plugin counts goes nowhere
 	Now     func() time.Time // nil: time.Now
@@ -187,6 +188,9 @@ func (o Options) withDefaults() (Options, error) {
 	o.Headers = headers
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Lines == 0 {
+		o.Lines = linesInSecond
 	}
 	if o.Now == nil {
 		o.Now = time.Now

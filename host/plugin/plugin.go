@@ -88,13 +88,15 @@ func Load(ctx context.Context, o Options) (*Plugin, error) {
 		return fail("check", err)
 	}
 	p := &Plugin{
-		opts:    o,
-		epoch:   o.Now().Add(-time.Second),
-		idle:    make(chan *instance, o.Limits.Instances),
-		permits: make(chan struct{}, o.Limits.Instances),
-		live:    make(map[*instance]struct{}),
-		closing: make(chan struct{}),
-		drained: make(chan struct{}),
+		opts:     o,
+		lines:    limiter{most: float64(o.Lines)},
+		failures: limiter{most: linesInSecond},
+		epoch:    o.Now().Add(-time.Second),
+		idle:     make(chan *instance, o.Limits.Instances),
+		permits:  make(chan struct{}, o.Limits.Instances),
+		live:     make(map[*instance]struct{}),
+		closing:  make(chan struct{}),
+		drained:  make(chan struct{}),
 	}
 	for range o.Limits.Instances {
 		p.permits <- struct{}{}

@@ -2,9 +2,11 @@ package author_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,6 +72,21 @@ func test(t *testing.T, m *author.Module) *author.Report {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// What a plugin says is shown of each case, however much it said before.
+func TestSaidInTheLastOfManyCases(t *testing.T) {
+	m := hook(Join(Const32(1), Const32(text), Const32(5), Call(0), Const64(0)), "hello")
+	m.Imports = []Import{{Module: "authhost", Name: "log", Params: []byte{I32, I32, I32}}}
+	var cases strings.Builder
+	for n := range 150 {
+		fmt.Fprintf(&cases, "- {name: case %d, hook: on_authorize, request: {path: /}, expect: {decision: allow}}\n", n)
+	}
+	for _, c := range test(t, open(t, m, cases.String(), "")).Cases {
+		if len(c.Problems) == 0 || !slices.Equal(c.Said, []string{"hello"}) {
+			t.Fatalf("%s: %v, it said %q", c.Name, c.Problems, c.Said)
+		}
+	}
 }
 
 var seconds = regexp.MustCompile(`\([0-9.]+ s\)`)

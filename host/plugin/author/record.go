@@ -3,6 +3,7 @@ package author
 import (
 	"context"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -36,7 +37,7 @@ type subject struct {
 // newSubject loads a module, and returns what it said if it did not load.
 func newSubject(ctx context.Context, m *Module, o plugin.Options, world *cases.World) (*subject, error) {
 	s := &subject{world: world, records: map[*cases.Case]*record{}, now: &record{}}
-	o.Logger, o.Spent = slog.New(s), s.spent
+	o.Logger, o.Lines, o.Spent = slog.New(s), math.MaxInt, s.spent // a record bounds what it keeps
 	var err error
 	if s.Plugin, err = m.load(ctx, o, world); err != nil {
 		return nil, &notLoaded{err, s.now.said}
