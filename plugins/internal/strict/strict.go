@@ -46,7 +46,7 @@ func Object(data []byte, into map[string]any) error {
 }
 
 // value decodes one JSON value, says wrong types in plain words and refuses a
-// null inside a list, which encoding/json would take for an empty item.
+// null among texts, which encoding/json would take for an empty one.
 func value(data []byte, into any) error {
 	err := json.Unmarshal(data, into)
 	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
@@ -55,11 +55,17 @@ func value(data []byte, into any) error {
 	if err != nil {
 		return fmt.Errorf("not JSON: %w", err)
 	}
-	if _, list := into.(*[]string); list {
-		var items []*string
-		if err := json.Unmarshal(data, &items); err != nil || slices.Contains(items, nil) {
-			return errors.New("null where a text belongs")
-		}
+	var items []*string
+	switch into.(type) {
+	case *[]string:
+		err = json.Unmarshal(data, &items)
+	case *map[string]string:
+		var named map[string]*string
+		err = json.Unmarshal(data, &named)
+		items = slices.Collect(maps.Values(named))
+	}
+	if err != nil || slices.Contains(items, nil) {
+		return errors.New("null where a text belongs")
 	}
 	return nil
 }
@@ -71,6 +77,8 @@ func kind(goKind string) string {
 		return "a text"
 	case "bool":
 		return "true or false"
+	case "int64":
+		return "a whole number"
 	case "slice":
 		return "a list"
 	}

@@ -29,8 +29,8 @@ func TestObjectReadsWhatItKnows(t *testing.T) {
 
 func TestObjectRefuses(t *testing.T) {
 	tests := []struct{ data, want string }{
-		{`{"nams":[]}`, `unknown key "nams", known are names, on, text`},
-		{`{"Names":[]}`, `unknown key "Names", known are names, on, text`},
+		{`{"nams":[]}`, `unknown key "nams", known are labels, limit, names, on, text`},
+		{`{"Names":[]}`, `unknown key "Names", known are labels, limit, names, on, text`},
 		{`{"names":"a"}`, `names: string where a list belongs`},
 		{`{"names":{"a":1}}`, `names: object where a list belongs`},
 		{`{"names":[1]}`, `names: number where a text belongs`},
@@ -38,6 +38,11 @@ func TestObjectRefuses(t *testing.T) {
 		{`{"names":null}`, `names: no value`},
 		{`{"on":"yes"}`, `on: string where true or false belongs`},
 		{`{"text":5}`, `text: number where a text belongs`},
+		{`{"limit":"5"}`, `limit: string where a whole number belongs`},
+		{`{"limit":1.5}`, `limit: number 1.5 where a whole number belongs`},
+		{`{"labels":[]}`, `labels: array where an object belongs`},
+		{`{"labels":{"a":1}}`, `labels: number where a text belongs`},
+		{`{"labels":{"a":"b","c":null}}`, `labels: null where a text belongs`},
 		{`[]`, `array where an object belongs`},
 		{`5`, `number where an object belongs`},
 		{`null`, `null where an object belongs`},
@@ -46,11 +51,13 @@ func TestObjectRefuses(t *testing.T) {
 	}
 	for _, test := range tests {
 		var (
-			names []string
-			on    bool
-			text  string
+			names  []string
+			on     bool
+			text   string
+			limit  int64
+			labels map[string]string
 		)
-		err := strict.Object([]byte(test.data), map[string]any{"names": &names, "on": &on, "text": &text})
+		err := strict.Object([]byte(test.data), map[string]any{"names": &names, "on": &on, "text": &text, "limit": &limit, "labels": &labels})
 		if err == nil || err.Error() != test.want {
 			t.Errorf("%s: %v, want %s", test.data, err, test.want)
 		}
