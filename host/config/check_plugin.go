@@ -6,6 +6,7 @@ import (
 	"net/textproto"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/authhost/authhost/host"
 	"github.com/authhost/authhost/host/plugin/signature"
@@ -28,10 +29,12 @@ func isReserved(name string) bool {
 }
 
 // The bounds of a plugin's memory: one WebAssembly page, and half of what 32
-// bits address.
+// bits address; and those of its calls.
 const (
-	minMemory = 64 << 10
-	maxMemory = 2 << 30
+	minMemory    = 64 << 10
+	maxMemory    = 2 << 30
+	maxTime      = 24 * time.Hour
+	maxInstances = 10_000
 )
 
 func checkPlugins(r *report, plugins []Plugin) {
@@ -92,8 +95,12 @@ func checkLimits(r *report, key string, l *Limits) {
 	if l.Memory < minMemory || l.Memory > maxMemory {
 		r.add(key+".memory", "must be from 64KiB to 2GiB")
 	}
-	positive(r, key+".time", l.Time)
-	notNegative(r, key+".instances", l.Instances)
+	if positive(r, key+".time", l.Time); l.Time > maxTime {
+		r.add(key+".time", "must be at most 24h")
+	}
+	if notNegative(r, key+".instances", l.Instances); l.Instances > maxInstances {
+		r.add(key+".instances", "must be at most %d", maxInstances)
+	}
 }
 
 // checkPluginList judges a list of plugins that are asked in its order.

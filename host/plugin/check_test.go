@@ -186,7 +186,7 @@ func TestOptions(t *testing.T) {
 		refused(t, plugin.Options{Module: ok, Headers: []string{"X-Team", name}}, "options", "header")
 	}
 	refused(t, plugin.Options{Module: ok, Headers: []string{"X-Team", "x-team"}}, "options", "X-Team is declared twice")
-	for _, l := range []plugin.Limits{{Memory: -1}, {Memory: 1}, {Memory: 4 << 30}, {Time: -1}, {Instances: -1}} {
+	for _, l := range []plugin.Limits{{Memory: -1}, {Memory: 1}, {Memory: 4 << 30}, {Time: -1}, {Time: plugin.MaxTime + 1}, {Instances: -1}, {Instances: plugin.MaxInstances + 1}} {
 		refused(t, plugin.Options{Module: ok, Limits: l}, "options", "limits")
 	}
 	if _, err := plugin.Load(t.Context(), plugin.Options{Module: ok}); err == nil {

@@ -19,8 +19,10 @@ const (
 	DefaultMemory = 32 << 20              // bytes
 	MaxMemory     = 2 << 30               // bytes
 	DefaultTime   = 50 * time.Millisecond // of one call
-	DefaultCalls  = 1_000_000             // of one instance
-	MaxModule     = 64 << 20              // bytes
+	MaxTime       = 24 * time.Hour
+	MaxInstances  = 10_000
+	DefaultCalls  = 1_000_000 // of one instance
+	MaxModule     = 64 << 20  // bytes
 
 	pageSize = 64 << 10
 	// A start (instantiate, _initialize, configure) may take startFactor
@@ -37,8 +39,8 @@ const (
 // Limits bound what a plugin may use. A zero field means its default.
 type Limits struct {
 	Memory    int64         // bytes of linear memory of one instance; DefaultMemory
-	Time      time.Duration // of one call; DefaultTime
-	Instances int           // at once, idle ones included; GOMAXPROCS
+	Time      time.Duration // of one call, at most MaxTime; DefaultTime
+	Instances int           // at once, idle ones included, at most MaxInstances; GOMAXPROCS
 	Calls     int           // of one instance, which is then replaced; DefaultCalls
 }
 
@@ -169,8 +171,11 @@ func (o Options) withDefaults() (Options, error) {
 	if l.Time == 0 {
 		l.Time = DefaultTime
 	}
-	if l.Time < 0 || l.Instances < 0 || l.Calls < 0 {
-		return o, fmt.Errorf("limits.time, limits.instances and limits.calls may not be negative")
+	if l.Time < 0 || l.Time > MaxTime {
+		return o, fmt.Errorf("limits.time of %s is not between 0 and %s", l.Time, MaxTime)
+	}
+	if l.Instances < 0 || l.Instances > MaxInstances || l.Calls < 0 {
+		return o, fmt.Errorf("limits.instances may not be negative or more than %d, limits.calls not negative", MaxInstances)
 	}
 	if l.Instances == 0 {
 		l.Instances = runtime.GOMAXPROCS(0)
