@@ -1,7 +1,10 @@
 package plugin_test
 
 import (
+	"context"
+	"errors"
 	"testing"
+	"time"
 
 	"github.com/authhost/authhost/abi"
 	"github.com/authhost/authhost/host/plugin"
@@ -32,5 +35,35 @@ func TestAttackPlugin_start(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			refused(t, plugin.Options{Module: c.module.Encode()}, c.step, c.text)
 		})
+	}
+}
+
+// Whoever loads a plugin need not wait for one that does not come to an end.
+func TestLoadEndsWithItsContext(t *testing.T) {
+	for name, f := range map[string]Func{
+		"_initialize": {Body: Forever()},
+		"configure":   {Params: hookParams, Results: hookResults, Body: Join(Forever(), Const64(0))},
+	} {
+		f.Export = name
+		ctx, cancel := context.WithCancel(t.Context())
+		began := func(step string) {
+			if step == "start" { // some moments before anything runs, or later
+				time.AfterFunc(10*time.Millisecond, cancel)
+			}
+		}
+		ended := make(chan error, 1)
+		go func() {
+			_, err := plugin.Load(ctx, plugin.Options{Name: "guest", Module: with(hook(base(), "on_authorize"), f).Encode(),
+				Cache: shared(), Limits: plugin.Limits{Time: plugin.MaxTime}, Step: began})
+			ended <- err
+		}()
+		select {
+		case err := <-ended:
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("%s: %v", name, err)
+			}
+		case <-time.After(time.Minute):
+			t.Fatalf("%s: it still loads", name)
+		}
 	}
 }

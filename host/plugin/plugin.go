@@ -44,7 +44,7 @@ type Plugin struct {
 	mu      sync.Mutex
 	live    map[*instance]struct{}
 	starts  int64 // instances made so far
-	hurried bool  // calls are ended: Close was cut short
+	hurried bool  // calls are ended: Close or Load was cut short
 
 	closing   chan struct{}
 	closeOnce sync.Once
@@ -70,8 +70,8 @@ func (e *LoadError) Unwrap() error { return e.Cause }
 
 // Load checks a module, compiles it, starts one instance and has it accept
 // its configuration. Every error is a [*LoadError], and leaves nothing behind.
-// It starts no goroutine that outlives it. When ctx ends it gives up before
-// anything of the module runs.
+// It starts no goroutine that outlives it. When ctx ends it gives up, and ends
+// what runs of the module.
 func Load(ctx context.Context, o Options) (*Plugin, error) {
 	fail := func(step string, err error) (*Plugin, error) {
 		return nil, &LoadError{Plugin: o.Name, Step: step, Cause: err}
@@ -158,7 +158,12 @@ func (p *Plugin) open(caller context.Context, module []byte) (step string, err e
 	if err := exportHostFunctions(ctx, p.runtime); err != nil {
 		return "start", err
 	}
-	return p.first()
+	stop := context.AfterFunc(caller, p.hurry)
+	step, err = p.first()
+	if !stop() { // what was started is of no use any more
+		return "start", caller.Err()
+	}
+	return step, err
 }
 
 // first makes the first instance and, for calls that are isolated, its image.
@@ -253,13 +258,18 @@ func (p *Plugin) Close(ctx context.Context) error {
 	case <-p.drained:
 		return p.closeErr
 	case <-ctx.Done():
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.hurried = true
-		for i := range p.live {
-			i.kill()
-		}
+		p.hurry()
 		return ctx.Err()
+	}
+}
+
+// hurry ends the calls under way, and whatever is still to begin.
+func (p *Plugin) hurry() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.hurried = true
+	for i := range p.live {
+		i.kill()
 	}
 }
 
