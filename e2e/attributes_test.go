@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authhost/authhost/host/cache"
 	"github.com/authhost/authhost/host/session"
 )
 
@@ -46,7 +48,13 @@ func (j job) write() error {
 	for range lanes {
 		go func() {
 			for range j.Writes / lanes {
-				if err := store.ChangeAttributes(context.Background(), j.User, j.Session, j.add); err != nil {
+				var err error
+				for end := time.Now().Add(2 * patience); time.Now().Before(end); { // one that others forestalled was not made
+					if err = store.ChangeAttributes(context.Background(), j.User, j.Session, j.add); !errors.Is(err, cache.ErrContended) {
+						break
+					}
+				}
+				if err != nil {
 					failed <- err
 					return
 				}
@@ -81,12 +89,16 @@ func serveJob(text string) error {
 
 // useAndLogIn uses a session, then logs its user in on one host and out on
 // another. busy says that one of them could not, for others kept changing the
-// slot: on a slow disk that happens.
+// slot, or the cache was slow: on a busy machine that happens.
 func useAndLogIn(here, there *authhost, token, jwt string) (busy bool, err error) {
-	if a, err := try("GET", here.public+"/authz/forward-auth", forwarded("GET", "/x", bearer(token)...)...); err != nil || a.status != http.StatusOK {
+	a, err := try("GET", here.public+"/authz/forward-auth", forwarded("GET", "/x", bearer(token)...)...)
+	if err == nil && a.status == http.StatusServiceUnavailable {
+		return true, nil
+	}
+	if err != nil || a.status != http.StatusOK {
 		return false, fmt.Errorf("in use: %s, %w", a, err)
 	}
-	a, err := try("POST", here.public+"/v1/login", bearer(jwt)...)
+	a, err = try("POST", here.public+"/v1/login", bearer(jwt)...)
 	if err == nil && a.status == http.StatusOK {
 		a, err = try("POST", there.public+"/v1/logout", "X-Auth-Token", a.header.Get("X-Auth-Token"))
 	}
@@ -109,7 +121,7 @@ func TestNoAttributeIsLost(t *testing.T) {
 			writes = 10_002
 		}
 		idp := newIssuer(t)
-		hosts := serveAll(t, 2, idp.realm("    session: {idle: 16s}")+s.config(s.at, 0)+open)
+		hosts := serveAll(t, 2, idp.realm("    session: {idle: 48s}")+s.config(s.at, 0)+open)
 		jwt := idp.token(t, "alice", nil)
 		live := hosts[0].login(t, jwt)
 		j := job{Driver: s.driver, At: s.at, User: live.userID, Session: sessionID(t, live.token), Writes: writes / 3}
@@ -175,7 +187,7 @@ func TestNoAttributeIsLost(t *testing.T) {
 			t.Errorf("attributes %v, want %v", got, want)
 		}
 		wantEverywhere(t, hosts, http.StatusOK, "afterwards", live.token)
-		if times == 0 || busy > times/2 {
+		if times == 0 || busy > max(times/2, 5) {
 			t.Errorf("of %d users of the slot beside them %d had no turn", times, busy)
 		}
 		t.Logf("%d writes by three processes in %s, beside %d logins and logouts; %d more had no turn", writes, took.Round(time.Millisecond), times-busy, busy)
