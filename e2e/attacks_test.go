@@ -285,7 +285,7 @@ func TestAttack42_withdrawn_key(t *testing.T) {
 realms:
   - name: main
     issuers:
-      - {issuer: %q, audiences: [console], jwks_url: %q, jwks_max_age: 2s}
+      - {issuer: %q, audiences: [console], jwks_url: %q, jwks_max_age: 8s}
       - {issuer: %q, audiences: [console], jwks_file: %q}
 `, idp.url, idp.url, filed.url, file))
 	h.awaitReady(t)

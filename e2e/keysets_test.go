@@ -49,7 +49,7 @@ realms:
   - name: main
     issuers:
       - {issuer: %q, audiences: [console], jwks_url: %q}
-      - {issuer: %q, audiences: [console], jwks_url: %q, jwks_max_age: 2s}
+      - {issuer: %q, audiences: [console], jwks_url: %q, jwks_max_age: 8s}
 `, idp.url, idp.url, brief.url, brief.url))
 	h.awaitReady(t)
 	seen := bearer(brief.token(t, "alice", nil))

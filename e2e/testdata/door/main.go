@@ -22,7 +22,7 @@ func init() {
 		case r.HasRole("guest"):
 			return login.GoOn().Absolute(min(r.Absolute(), r.Time()*1000+30_000)).Attribute("tier", "guest")
 		case r.HasRole("brief"):
-			return login.GoOn().Idle(r.Time()*1000 + 3_000)
+			return login.GoOn().Idle(r.Time()*1000 + 8_000)
 		}
 		return login.GoOn().Attribute("tier", "member")
 	})
