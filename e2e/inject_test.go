@@ -157,7 +157,7 @@ func TestLogoutCutShort(t *testing.T) {
 	}
 	for _, l := range all {
 		slot := "authhost:{" + l.userID + "}"
-		eventually(t, "another replica sees to "+l.what, func() bool { return len(redis.dueNow(t, l.userID)) == 0 })
+		within(t, tellTime, "another replica sees to "+l.what, func() bool { return len(redis.dueNow(t, l.userID)) == 0 })
 		fields := slices.Sorted(maps.Keys(redis.contents(t)[slot]))
 		if l.out && !slices.Equal(fields, []string{"h"}) || !l.out && len(fields) != 3 {
 			t.Errorf("%s: left in the slot: %q", l.what, fields)
