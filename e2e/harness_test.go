@@ -286,16 +286,28 @@ func (h *authhost) listeners() map[string]string {
 func (h *authhost) logged(message string) []map[string]any { return linesOf(h.log(), message) }
 
 // log returns the log once it has come to rest: lines are written a moment
-// after their request was answered.
+// after their request was answered, which a busy machine makes a long one for
+// threads that wait for a processor.
 func (h *authhost) log() string {
 	log := h.output.String()
-	for rest := 0; rest < 10; rest++ {
+	end := time.Now().Add(patience)
+	for rest := 0; rest < 10 && time.Now().Before(end); rest++ {
 		time.Sleep(10 * time.Millisecond)
-		if now := h.output.String(); now != log {
+		if now := h.output.String(); now != log || h.works() {
 			log, rest = now, 0
 		}
 	}
 	return log
+}
+
+// works says whether a thread of the program runs, or would if it could.
+func (p *process) works() bool {
+	stats, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.cmd.Process.Pid))
+	return slices.ContainsFunc(stats, func(path string) bool {
+		stat, _ := os.ReadFile(path) // none: the thread has ended
+		_, rest, _ := strings.Cut(string(stat), ") ")
+		return strings.HasPrefix(rest, "R") || strings.HasPrefix(rest, "D")
+	})
 }
 
 func linesOf(log, message string) []map[string]any {
