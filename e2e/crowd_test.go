@@ -51,11 +51,13 @@ func newCrowd(t *testing.T, idp *issuer, hosts ...*authhost) *crowd {
 	}
 	for n := range 8 {
 		jwt := idp.token(t, fmt.Sprint("user ", n), nil)
+		var a answer
 		eventually(t, "replicas follow", func() bool { // who have just been started
-			a, err := try("POST", hosts[0].public+"/v1/login", bearer(jwt)...)
+			var err error
+			a, err = try("POST", hosts[0].public+"/v1/login", bearer(jwt)...)
 			return err == nil && a.status == http.StatusOK
 		})
-		e := hosts[0].login(t, jwt)
+		e := parseEntry(t, a)
 		c.jwts, c.users, c.settled = append(c.jwts, jwt), append(c.users, e.userID), append(c.settled, e.token)
 	}
 	return c
@@ -175,7 +177,7 @@ func (c *crowd) note(r *refusals, what string, a answer, err error, want int) (g
 }
 
 // settle waits until a login, a check and a logout succeed on every host, again
-// and again.
+// and again. A busy machine makes a 503 of its own now and then.
 func (c *crowd) settle(t *testing.T) {
 	t.Helper()
 	well := func(h *authhost) bool {
@@ -191,16 +193,16 @@ func (c *crowd) settle(t *testing.T) {
 		out, err := try("POST", h.public+"/v1/logout", bearer(token)...)
 		return err == nil && out.status == http.StatusNoContent
 	}
-	end := time.Now().Add(time.Minute)
+	end := time.Now().Add(3 * patience)
 	for inARow := 0; inARow < 20; inARow++ {
+		if time.Now().After(end) {
+			t.Fatal("the 503s do not end")
+		}
 		for _, h := range c.hosts {
 			if !well(h) {
 				inARow = -1
 				time.Sleep(20 * time.Millisecond)
 			}
-		}
-		if time.Now().After(end) {
-			t.Fatal("the 503s do not end")
 		}
 	}
 }
@@ -215,19 +217,19 @@ func (c *crowd) verify(t *testing.T) (lost, back int) {
 	}
 	for n, h := range c.hosts {
 		for _, token := range c.settled {
-			if a, err := standing(h, token); err != nil || a.status != http.StatusOK {
-				t.Errorf("host %d: a session of before: %v %s", n, err, a)
+			if status := h.statusOf(t, token); status != http.StatusOK {
+				t.Errorf("host %d: a session of before: %d", n, status)
 			}
 		}
 	}
 	count := func(tokens []string, want, other int) (others int) {
 		for _, token := range tokens {
-			a, err := standing(c.hosts[rand.IntN(len(c.hosts))], token)
-			switch {
-			case err == nil && a.status == other:
+			switch status := c.hosts[rand.IntN(len(c.hosts))].statusOf(t, token); status {
+			case want:
+			case other:
 				others++
-			case err != nil || a.status != want:
-				t.Errorf("afterwards: %v %s", err, a)
+			default:
+				t.Errorf("afterwards: %d", status)
 			}
 		}
 		return others

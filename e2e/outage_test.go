@@ -210,7 +210,8 @@ func (l *sessionLoad) once() {
 	if before != phase {
 		phase = "between"
 	}
-	allowed := map[string][]int{"up": {200}, "down": {503}, "between": {200, 503}}[phase]
+	// A busy machine makes a 503 of its own now and then: see comesBack.
+	allowed := map[string][]int{"up": {200, 503}, "down": {503}, "between": {200, 503}}[phase]
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.counts[phase] == nil {
@@ -290,13 +291,16 @@ func (o *outage) standsAway(t *testing.T, load *sessionLoad, away time.Duration)
 // before.
 func (o *outage) comesBack(t *testing.T, load *sessionLoad) {
 	t.Helper()
-	back := time.Now()
+	back, slowest := time.Now(), time.Duration(0) // what needs no cache takes meanwhile
 	eventually(t, "answers as before", func() bool {
+		asked := time.Now()
+		get(t, o.telemetry+"/healthz")
+		slowest = max(slowest, time.Since(asked))
 		a, err := try(http.MethodGet, o.public+"/authz/forward-auth", load.header...)
 		return err == nil && a.status == http.StatusOK
 	})
-	if took := time.Since(back); took > 2*time.Second {
-		t.Errorf("the first success came %s after the cache was back", took)
+	if took := time.Since(back); took > 2*time.Second+20*slowest {
+		t.Errorf("the first success came %s after the cache was back, and /healthz within %s", took, slowest)
 	} else {
 		t.Logf("first success %s after the cache was back", took.Round(time.Millisecond))
 	}
@@ -305,6 +309,9 @@ func (o *outage) comesBack(t *testing.T, load *sessionLoad) {
 	eventually(t, "load after it", func() bool { return load.counted("up", 200) > 300 })
 	load.stop()
 	t.Logf("answers by phase: %v", load.counts)
+	if n := load.counts["up"][503]; n > load.counts["up"][200]/20 {
+		t.Errorf("%d answers were 503 with the cache there", n)
+	}
 	if len(load.wrong) > 0 {
 		t.Errorf("%d wrong answers, such as %s", len(load.wrong), load.wrong[0])
 	}
