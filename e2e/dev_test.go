@@ -148,9 +148,7 @@ func TestDev(t *testing.T) {
 	if left, err := os.ReadDir(d.temp); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
-	if err := syscall.Kill(-d.cmd.Process.Pid, 0); err != syscall.ESRCH {
-		t.Errorf("processes are left: %v", err)
-	}
+	eventually(t, "every process of its group gone", func() bool { return syscall.Kill(-d.cmd.Process.Pid, 0) == syscall.ESRCH })
 }
 
 // saveWhileAsked saves the source of a plugin, well and badly, while requests

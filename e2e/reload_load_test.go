@@ -67,10 +67,11 @@ func versionOf(a answer) (string, error) {
 // swapLoad asks at a steady rate, by a bounded number of workers, until it is
 // told to end, and never fewer than least times.
 type swapLoad struct {
-	url   string
-	auth  []string
-	rate  int // requests a second
-	least int64
+	url     string
+	auth    []string
+	rate    int // requests a second
+	workers int // so many wait for an instance at most, each for a second
+	least   int64
 
 	written, seen atomic.Int64 // swaps begun, and those known to answer
 	sent          atomic.Int64
@@ -78,13 +79,11 @@ type swapLoad struct {
 	problems      chan error
 }
 
-const swapWorkers = 16
-
 // run returns once every worker has ended.
 func (l *swapLoad) run() {
 	start := time.Now()
 	var workers sync.WaitGroup
-	for range swapWorkers {
+	for range l.workers {
 		workers.Go(func() {
 			for !l.end.Load() || l.sent.Load() < l.least {
 				n := l.sent.Add(1)

@@ -209,7 +209,7 @@ func (m *mix) weigh(t testing.TB) (memory, goroutines float64) {
 // behind. In the short form authhost has the race detector built in.
 func TestReloadUnderLoad(t *testing.T) {
 	idp := newIssuer(t)
-	m := &mix{dir: t.TempDir(), modules: buildVersions(t), load: &swapLoad{rate: 300, least: 1500}}
+	m := &mix{dir: t.TempDir(), modules: buildVersions(t), load: &swapLoad{rate: 300, workers: 6, least: 1500}}
 	for i := 0; i < len(operators); i += 2 {
 		writeFile(t, m.path(operators[i]), operators[i+1])
 	}
@@ -223,7 +223,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 	program, half := filepath.Join(t.TempDir(), "authhost"), 6
 	if *soak {
-		program, half, m.load.rate, m.load.least = filepath.Join(artifacts(t), "authhost"), 100, 2000, 20000
+		program, half, m.load.rate, m.load.workers, m.load.least = filepath.Join(artifacts(t), "authhost"), 100, 2000, 16, 20000
 	} else if err := goBuild(root, nil, program, append(raceFlags, "./cmd/authhost")...); err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +242,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 	close(end)
 	others.Wait()
-	memoryThen, goroutinesThen := m.weigh(t)
+	memoryThen, goroutinesThen := m.weigh(t) // with the requests that there were half-way
 	sent, aimed := m.load.sent.Load(), int64(time.Since(start).Seconds()*float64(m.load.rate))
 	m.load.end.Store(true)
 	requests.Wait()
@@ -263,9 +263,13 @@ func TestReloadUnderLoad(t *testing.T) {
 		t.Errorf("of the %d requests aimed at %d were sent", aimed, sent)
 	}
 	// A dozen loads under the race detector are no measure of memory.
-	if *soak && memoryThen > memory+128<<20 || goroutinesThen > goroutines+32 {
-		t.Error("memory or goroutines grow")
+	if *soak && memoryThen > memory+128<<20 {
+		t.Error("memory grows")
 	}
+	eventually(t, "no more goroutines than half-way", func() bool { // what was replaced is closed in the end
+		_, goroutinesThen = m.weigh(t)
+		return goroutinesThen <= goroutines+32
+	})
 	// What the operator asks for is loaded again if it was noticed before.
 	for p, want := range map[string][2]int{"first": {m.good.shared, 0}, "second": {m.good.shared, 0}, "other": {m.good.other, m.asked}} {
 		more := int(m.metric(t, "authhost_reloads_total{", `target="plugin/`+p+`"`, `result="ok"`)) - 1 - want[0]
