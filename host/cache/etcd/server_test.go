@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"os/exec"
@@ -30,15 +31,26 @@ type server struct {
 	out  bytes.Buffer
 }
 
-// freeAddr returns a loopback address that was free a moment ago.
+// addrs are those that were given out, so that no two tests are given one.
+var addrs sync.Map
+
+// freeAddr returns a loopback address that was free a moment ago. Its port is
+// below those that the system gives to outgoing connections, so that it is free
+// again after a kill, and not one of those that the tests of other packages take.
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		addr := fmt.Sprint("127.0.0.1:", 18_000+rand.IntN(2_000))
+		if _, taken := addrs.LoadOrStore(addr, true); taken {
+			continue
+		}
+		if l, err := net.Listen("tcp", addr); err == nil {
+			l.Close()
+			return addr
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 // prepare says how a member named name is run; scheme is that of its clients.

@@ -35,11 +35,12 @@ type Server struct {
 var ports sync.Map
 
 // freePort returns a loopback port that was free a moment ago, below those
-// that the system gives to outgoing connections.
+// that the system gives to outgoing connections, and those of the tests of etcd
+// and of the whole program, which run beside these.
 func freePort(t testing.TB) string {
 	t.Helper()
 	for range 1000 {
-		port := fmt.Sprint(10000 + rand.IntN(20000))
+		port := fmt.Sprint(10_000 + rand.IntN(8_000))
 		if _, taken := ports.LoadOrStore(port, true); taken {
 			continue
 		}
