@@ -27,7 +27,7 @@ type Store struct {
 
 // step is the unit in which the suite lets time pass; long beside what a
 // server's answer takes, short beside a person's patience.
-const step = 500 * time.Millisecond
+const step = time.Second
 
 // Run runs the whole suite. open is called once for each part and returns an
 // empty store, which it closes by t.Cleanup.

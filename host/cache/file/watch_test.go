@@ -56,7 +56,7 @@ func (g *gather) count(slot string) int {
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain until %s", what)
 		}
@@ -70,7 +70,7 @@ func mustEnd(t *testing.T, ended chan error) {
 		if err == nil {
 			t.Error("an interrupted Watch returns no error")
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("an interrupted Watch goes on")
 	}
 }

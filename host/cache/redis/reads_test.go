@@ -30,15 +30,18 @@ func TestReadsGoTogether(t *testing.T) {
 	}
 	before := reads(t, s)
 	s.Signal(syscall.SIGSTOP)
-	var all sync.WaitGroup
+	var all, begun sync.WaitGroup
+	begun.Add(callers)
 	for i := range callers {
 		all.Go(func() {
+			begun.Done()
 			got, err := d.Get(t.Context(), fmt.Sprint("slot ", i), "n", "absent")
 			if err != nil || string(got[0]) != strconv.Itoa(i) || got[1] != nil {
 				t.Errorf("slot %d: %q, %v", i, got, err)
 			}
 		})
 	}
+	begun.Wait()
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	if _, err := d.Get(ctx, "slot 0", "n"); !errors.Is(err, context.DeadlineExceeded) {
@@ -55,7 +58,7 @@ func TestReadsGoTogether(t *testing.T) {
 // who go together have no connections of their own that learn of it later.
 func TestBackForAllAtOnce(t *testing.T) {
 	s := redistest.Serve(t)
-	d := connect(t, redis.Options{Addrs: []string{s.Addr}})
+	d := connect(t, redis.Options{Addrs: []string{s.Addr}, CallTimeout: patient})
 	crowd := func() (failed int, last error) {
 		var mu sync.Mutex
 		var all sync.WaitGroup

@@ -49,7 +49,7 @@ func mustHold(t *testing.T, d cache.Driver, slot, value string) {
 // patience ends.
 func mustFail(t *testing.T, d cache.Driver) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -110,7 +110,7 @@ func mustFail(t *testing.T, d cache.Driver) {
 func TestServerAwayAndBack(t *testing.T) {
 	t.Parallel()
 	s := redistest.Serve(t, "--appendonly", "yes", "--appendfsync", "always")
-	d := connect(t, redis.Options{Addrs: []string{s.Addr}})
+	d := connect(t, redis.Options{Addrs: []string{s.Addr}, CallTimeout: 3 * time.Second})
 	put(t, d, "slot", "1")
 
 	s.Signal(syscall.SIGSTOP)
@@ -138,7 +138,7 @@ func TestServerAwayAndBack(t *testing.T) {
 func TestForgottenScript(t *testing.T) {
 	t.Parallel()
 	s := redistest.Serve(t)
-	d := connect(t, redis.Options{Addrs: []string{s.Addr}})
+	d := connect(t, redis.Options{Addrs: []string{s.Addr}, CallTimeout: patient})
 	put(t, d, "slot", "1")
 	s.Do("script", "flush")
 	put(t, d, "slot", "2")
@@ -148,7 +148,7 @@ func TestForgottenScript(t *testing.T) {
 func TestEvicting(t *testing.T) {
 	t.Parallel()
 	s := redistest.Serve(t)
-	d := connect(t, redis.Options{Addrs: []string{s.Addr}})
+	d := connect(t, redis.Options{Addrs: []string{s.Addr}, CallTimeout: patient})
 	for policy, want := range map[string]bool{"noeviction": false, "allkeys-lru": true, "volatile-ttl": true} {
 		s.Do("config", "set", "maxmemory-policy", policy)
 		if got, err := d.Evicting(t.Context()); err != nil || got != want {
@@ -199,6 +199,7 @@ func TestWaitForReplicas(t *testing.T) {
 		applied, err := d.Change(ctx, "slot", end)
 		return err == nil && applied
 	})
+	d = connect(t, redis.Options{Addrs: []string{s.Addr}, WaitReplicas: 1, CallTimeout: patient})
 	if keys := s.Do("exists", "authhost:{slot}"); keys != "0" {
 		t.Errorf("waiting left the slot behind: %s", keys)
 	}

@@ -19,7 +19,7 @@ func TestWaitForWhatOthersWrote(t *testing.T) {
 	s := redistest.Serve(t, "--repl-diskless-sync-delay", "0")
 	replica := redistest.ReplicaOf(t, s)
 	o := redis.Options{Addrs: []string{s.Addr}, WaitReplicas: 1}
-	d := connect(t, o)
+	d := connect(t, redis.Options{Addrs: o.Addrs, WaitReplicas: 1, CallTimeout: patient})
 	soon := time.Now().Add(time.Hour)
 	put(t, d, "slot", "1")
 	put(t, d, "deleted", "1")
