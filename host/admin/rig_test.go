@@ -155,14 +155,13 @@ func (g *rig) Record(_ context.Context, ev *host.Event) {
 // last is the record of the request before, once it is written.
 func (g *rig) last() host.Event {
 	g.t.Helper()
-	for range 1000 {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		g.mu.Lock()
 		if n := len(g.events); n > 0 {
 			defer g.mu.Unlock()
 			return g.events[n-1]
 		}
 		g.mu.Unlock()
-		time.Sleep(time.Millisecond)
 	}
 	g.t.Fatal("nothing was recorded")
 	return host.Event{}

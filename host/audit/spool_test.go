@@ -116,7 +116,7 @@ func TestSpoolGathersAndWaits(t *testing.T) {
 			written.Add(1)
 		}
 	})
-	for deadline := time.Now().Add(20 * time.Second); written.Load() < bound-1; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); written.Load() < bound-1; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Errorf("%d lines were taken while none could be handed on, expected %d", written.Load(), bound-1)
 			break
