@@ -428,6 +428,14 @@ func TestCookieDoesNotSpeakForAnotherSite(t *testing.T) {
 		{"POST", []string{"Origin", "https://app.example"}, host.Allowed},
 		{"POST", nil, host.Allowed},
 		{"GET", []string{"Sec-Fetch-Site", "cross-site"}, host.Allowed},
+		// A WebSocket is opened by GET, and speaks ever after. Of its headers
+		// gateways pass on one or another.
+		{"GET", []string{"Upgrade", "WebSocket", "Origin", "https://evil.example"}, host.Forbidden},
+		{"GET", []string{"Sec-Websocket-Version", "13", "Origin", "https://evil.example"}, host.Forbidden},
+		{"GET", []string{"Sec-Websocket-Key", "x", "Sec-Fetch-Site", "same-site"}, host.Forbidden},
+		{"GET", []string{"Sec-Websocket-Version", "13", "Origin", "https://app.example"}, host.Allowed},
+		{"GET", []string{"Upgrade", "websocket", "Sec-Websocket-Version", "13"}, host.Allowed},
+		{"GET", []string{"Origin", "https://evil.example"}, host.Allowed},
 	} {
 		d, _ := decide(p, request(c.method, "/x", append([]string{"X-Second", "alice"}, c.header...)...))
 		if d.Kind != c.kind {

@@ -3,6 +3,7 @@ package host
 import (
 	"net/http"
 	"net/netip"
+	"strings"
 )
 
 // Request is one request to the platform, judged as the gateway will forward
@@ -22,7 +23,20 @@ type Request struct {
 // CrossOrigin says whether another site made the browser send the request, by
 // the rules of http.CrossOriginProtection: a cookie alone then does not speak
 // for its user. Requests with a safe method, and those of no browser, are not.
+// The handshake of a WebSocket is a GET, but no browser keeps other sites from
+// reading and writing what it opens: its method is not taken for safe.
 func (r *Request) CrossOrigin() bool {
 	var rules http.CrossOriginProtection
-	return rules.Check(&http.Request{Method: r.Method, Header: r.Header, Host: r.Authority}) != nil
+	method := r.Method
+	if r.opensWebSocket() {
+		method = http.MethodPost
+	}
+	return rules.Check(&http.Request{Method: method, Header: r.Header, Host: r.Authority}) != nil
+}
+
+// opensWebSocket says whether the request is the handshake of one (RFC 6455,
+// section 4.1). Gateways that ask for decisions leave out Upgrade.
+func (r *Request) opensWebSocket() bool {
+	return len(r.Header["Sec-Websocket-Version"]) > 0 || len(r.Header["Sec-Websocket-Key"]) > 0 ||
+		strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
 }
