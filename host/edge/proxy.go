@@ -59,6 +59,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := p.edge.decide(r, "proxy", readDirect)
 	p.edge.record(r.Context(), x)
 	if x.event.Decision.Kind != host.Allowed {
+		boundRest(w, r)
 		deny(w, x.plugin, &x.event.Decision)
 		return
 	}
@@ -98,7 +99,17 @@ func (e *Edge) upstreamFailed(w http.ResponseWriter, r *http.Request, err error)
 	if !errors.Is(err, context.Canceled) { // the client left: nobody's fault
 		e.log.Warn("upstream does not answer", "error", err)
 	}
+	boundRest(w, r)
 	Problem{Status: http.StatusBadGateway, Reason: "upstream_unavailable"}.Write(w)
+}
+
+// boundRest ends the patience with a body that goes nowhere: the server reads
+// what is left of it before it answers, and would wait for it without end.
+func boundRest(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		// What is no connection of a server, such as a recorder, waits for nothing.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readTimeout))
+	}
 }
 
 // buffers lends the buffers that bodies are copied through.

@@ -364,3 +364,71 @@ func TestProxyStrikesMethodOverrides(t *testing.T) {
 		}
 	}
 }
+
+// deadlined is an answer that notes when reading of the request must end.
+type deadlined struct {
+	*httptest.ResponseRecorder
+	reads []time.Time
+}
+
+func (d *deadlined) SetReadDeadline(t time.Time) error { d.reads = append(d.reads, t); return nil }
+
+// The server reads what is left of a body before it answers. From who was not
+// let in it must not wait for that without end; a body that goes on to the
+// upstream may take its time.
+func TestProxyBoundsTheBodiesThatItDoesNotForward(t *testing.T) {
+	_, _, up := proxied(t, echo)
+	away, err := newRig(t).Proxy(&url.URL{Scheme: "http", Host: "127.0.0.1:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		h       http.Handler
+		uri     string
+		body    io.Reader
+		status  int
+		bounded bool
+	}{
+		{up, "/api/x", strings.NewReader("body"), 401, true},
+		{up, "/api%2fx", strings.NewReader("body"), 400, true},
+		{away, "/public/x", strings.NewReader("body"), 502, true},
+		{up, "/public/x", strings.NewReader("body"), 200, false},
+		{up, "/api/x", nil, 401, false},
+	} {
+		r := httptest.NewRequest("POST", c.uri, c.body)
+		r.Host, r.RemoteAddr = "app.example", client+":1"
+		w := &deadlined{ResponseRecorder: httptest.NewRecorder()}
+		before := time.Now()
+		c.h.ServeHTTP(w, r)
+		if w.Code != c.status || len(w.reads) > 0 != c.bounded {
+			t.Errorf("%s: %d, deadlines %v, want %d, bounded %v", c.uri, w.Code, w.reads, c.status, c.bounded)
+		}
+		for _, d := range w.reads {
+			if d.Before(before) || d.After(time.Now().Add(10*time.Second)) {
+				t.Errorf("%s: a deadline %s after the request", c.uri, d.Sub(before))
+			}
+		}
+	}
+}
+
+// A plugin may put a header of its own in the place of the credential that the
+// client sent: what is judged is the client's, what is forwarded the plugin's.
+func TestProxyPluginReplacesACredential(t *testing.T) {
+	g, addr, _ := proxied(t, echo)
+	g.opinion = func(*host.Call) (host.Opinion, error) {
+		return host.Opinion{Effect: host.Allow, Headers: []host.Header{{Name: "Authorization", Value: "Basic upstream"}}}, nil
+	}
+	next := snapshotOf(g.pipeline.Swap(&host.Snapshot{}))
+	next.PluginHeaders = []string{"Authorization"}
+	g.pipeline.Swap(next)
+	for path, want := range map[string]string{"/plugin/x": "Basic upstream", "/api/x": "", "/public/x": ""} {
+		res, _, _ := raw(t, addr, "GET "+path+" HTTP/1.1\r\nHost: app.example\r\n"+bearerAlice+"\r\n\r\n")
+		if res.StatusCode != 200 {
+			t.Errorf("%s: %d", path, res.StatusCode)
+			continue
+		}
+		if got := upstreamSaw(t, res).Header["Authorization"]; len(got) != 1 || got[0] != want {
+			t.Errorf("%s: the upstream got %q, want %q", path, got, want)
+		}
+	}
+}

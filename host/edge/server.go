@@ -33,7 +33,7 @@ func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 }
 
 // NewStreamServer returns a server for what is proxied: bodies are of any
-// length, and neither they nor answers are bounded in time.
+// length, and neither those that are forwarded nor answers are bounded in time.
 func NewStreamServer(h http.Handler, log *slog.Logger) *http.Server {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/authhost/authhost/host"
@@ -103,7 +104,8 @@ func plainChar(c byte) byte {
 // strike removes from h, in every spelling, what a client may not tell the
 // upstream: who it is; what only gateways say, unless a trusted one did; and
 // the headers by which some applications take a request for one of another
-// path or method. An upgrade to HTTP itself goes too: the requests inside it
+// path or method. A header that a plugin declares stays in its own spelling,
+// which grant overwrites: until then it may be the client's credential. An upgrade to HTTP itself goes too: the requests inside it
 // would pass unjudged.
 func strike(h http.Header, declared []string, trusted bool) {
 	for key := range h {
@@ -130,7 +132,8 @@ func struck(key string, declared []string, trusted bool) bool {
 	case samePrefix(key, "X-Forwarded-"), sameSpelling(key, "X-Real-Ip"), sameSpelling(key, "Forwarded"):
 		return !trusted || strings.IndexByte(key, '_') >= 0
 	}
-	return identityName(key, declared) != ""
+	name := identityName(key, declared)
+	return name != "" && (name != key || !slices.Contains(declared, key))
 }
 
 func samePrefix(key, prefix string) bool {
