@@ -152,7 +152,6 @@ func (x *exchange) answer(routes []route, identify func(*exchange) error) error 
 		}
 	}
 	if allow != "" {
-		x.event.Decision.Kind, x.event.Decision.Reason = host.BadRequest, "method_not_allowed"
 		x.w.Header().Set("Allow", allow)
 		x.h.o.NotAllowed(x.w)
 		return nil

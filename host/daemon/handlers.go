@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/authhost/authhost/host"
 	"github.com/authhost/authhost/host/audit"
@@ -53,20 +54,32 @@ func (d *Daemon) makeProxy(c *config.Config, running *assembly) (http.Handler, e
 	return proxy, nil
 }
 
-// ownHandler is what the public listener serves beside forward-auth.
+// ownHandler is what the public listener serves beside forward-auth. It is no
+// http.ServeMux, which would lead other spellings of a path to an endpoint by
+// a redirect that nobody records.
 func (d *Daemon) ownHandler() http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("/v1/login", d.edge.Own("/v1/login", d.login.Login))
-	mux.Handle("/v1/logout", d.edge.Own("/v1/logout", d.login.Logout))
-	mux.Handle("/v1/refresh", d.edge.Own("/v1/refresh", d.login.Refresh))
 	people := d.edge.Own("", d.admin.Public)
-	mux.Handle("/v1/me", people)
-	mux.Handle("/v1/me/", people)
-	mux.Handle("/v1/introspect", people)
-	mux.Handle("/", d.edge.Own("", func(w http.ResponseWriter, _ *http.Request) {
+	endpoints := map[string]http.Handler{
+		"/v1/login":      d.edge.Own("/v1/login", d.login.Login),
+		"/v1/logout":     d.edge.Own("/v1/logout", d.login.Logout),
+		"/v1/refresh":    d.edge.Own("/v1/refresh", d.login.Refresh),
+		"/v1/me":         people,
+		"/v1/introspect": people,
+	}
+	none := d.edge.Own("", func(w http.ResponseWriter, _ *http.Request) {
 		edge.Fail(w, &host.Error{Kind: host.NotFound, Public: "no such endpoint"})
-	}))
-	return mux
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h, ok := endpoints[r.URL.Path]
+		switch {
+		case ok:
+		case strings.HasPrefix(r.URL.Path, "/v1/me/"):
+			h = people
+		default:
+			h = none
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // visit finds the realm of a request to one of our own endpoints, by the

@@ -32,6 +32,7 @@ func TestOwnRecordsEveryAnswerOnce(t *testing.T) {
 			edge.Fail(w, host.Errorf(host.Forbidden, "not yours", "the cause"))
 		}, 403, host.Forbidden, "the cause"},
 		{"an error of no kind", func(w http.ResponseWriter, _ *http.Request) { edge.Fail(w, errors.New("the cause")) }, 503, host.Unavailable, "the cause"},
+		{"a wrong method", func(w http.ResponseWriter, _ *http.Request) { edge.NotAllowed(w) }, 405, host.BadRequest, "method_not_allowed"},
 		{"a panic", func(http.ResponseWriter, *http.Request) { panic("the cause") }, 503, host.Unavailable, "the cause"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -51,9 +51,7 @@ func (p Problem) Write(w http.ResponseWriter) {
 // Fail answers with err: its kind's status and its public text. Of an error
 // that is no *host.Error nothing is told.
 func Fail(w http.ResponseWriter, err error) {
-	if o, ok := w.(interface{ failed(error) }); ok {
-		o.failed(err)
-	}
+	note(w, err)
 	kind, reason := host.Explain(err)
 	p := Problem{Status: Status(kind), Reason: reason}
 	if e, ok := errors.AsType[*host.Error](err); ok {
@@ -65,8 +63,16 @@ func Fail(w http.ResponseWriter, err error) {
 	p.Write(w)
 }
 
+// note puts into the record why a request to one of our own endpoints failed.
+func note(w http.ResponseWriter, err error) {
+	if o, ok := w.(*ownWriter); ok {
+		o.failed(err)
+	}
+}
+
 // NotAllowed answers 405; Allow must have been set.
 func NotAllowed(w http.ResponseWriter) {
+	note(w, &host.Error{Kind: host.BadRequest, Public: "method_not_allowed"})
 	Problem{Status: http.StatusMethodNotAllowed, Reason: "method_not_allowed"}.Write(w)
 }
 
