@@ -55,9 +55,13 @@ func (p *Pipeline) authenticate(ctx context.Context, a *attempt, route *Route, e
 		if err != nil {
 			return p.undecided(ev, "", err)
 		}
-		ev.Tried = append(ev.Tried, Tried{call.Found[next], v.Verdict})
+		ev.Tried = append(ev.Tried, Tried{call.Found[next], v.Verdict, v.Why})
 		if ev.Trace != nil {
-			ev.Trace("%s %s %s: %s", call.Found[next].Source, call.Found[next].Name, call.Found[next].Kind, v.Verdict)
+			why := ""
+			if v.Why != "" {
+				why = " (" + v.Why + ")"
+			}
+			ev.Trace("%s %s %s: %s%s", call.Found[next].Source, call.Found[next].Name, call.Found[next].Kind, v.Verdict, why)
 		}
 		if v.Verdict == Valid {
 			call.Identity, call.Credential = v.Identity, call.Found[next]
@@ -148,7 +152,7 @@ func (a *attempt) judge(ctx context.Context, i int) (Validation, error) {
 	case AccessToken:
 		j.validation = Validation{Verdict: Unknown}
 	default:
-		j.validation = Validation{Verdict: BadForm}
+		j.validation = Validation{Verdict: BadForm, Why: "it comes twice, or is no token of a form that is known"}
 	}
 	return j.validation, j.err
 }

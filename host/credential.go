@@ -107,6 +107,9 @@ type Validation struct {
 	// Identity is whom a Valid credential stands for. With any other verdict
 	// it is whom a properly signed but unusable one names, or nil.
 	Identity *Identity
+	// Why says what the verdict alone does not, such as which claim is missing.
+	// It is for operators, and quotes nothing of the credential.
+	Why string
 	// Touch, when set, is to be called once the credential was used and not
 	// only looked at: it moves a session's idle deadline. It may fail.
 	Touch func(ctx context.Context)

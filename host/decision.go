@@ -70,6 +70,7 @@ type Decision struct {
 type Tried struct {
 	Credential Credential
 	Verdict    Verdict
+	Why        string // see Validation
 }
 
 // Event is the one record of a request: filled along the way, written once.

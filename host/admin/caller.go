@@ -74,7 +74,7 @@ func (x *exchange) try(realm *Realm) error {
 	} else if known || len(x.event.Tried) > 0 && (v.Identity == nil || v.Verdict == host.WrongAudience) {
 		return nil
 	}
-	x.event.Tried = []host.Tried{{Credential: c, Verdict: v.Verdict}}
+	x.event.Tried = []host.Tried{{Credential: c, Verdict: v.Verdict, Why: v.Why}}
 	return nil
 }
 

@@ -90,6 +90,9 @@ func (a *Audit) appendLine(to []byte, ev *host.Event) []byte {
 	}
 	l.text("credential", d.Credential.Label())
 	l.text("tried", triedText(ev.Tried))
+	if n := len(ev.Tried); n > 0 {
+		l.text("why", ev.Tried[n-1].Why)
+	}
 	l.number("duration_us", ev.Elapsed.Microseconds())
 	l.number("plugin_us", ev.Plugins.Microseconds())
 	if ev.Cause != nil {

@@ -81,12 +81,13 @@ func TestRecordGoldenLine(t *testing.T) {
 		{"denied", func() *host.Event {
 			e := allowed()
 			e.Status, e.Tried = 401, e.Tried[:1]
+			e.Tried[0].Why = "made for too long"
 			e.Decision = host.Decision{Kind: host.Unauthenticated, Reason: "expired"}
 			return e
 		}, `{"time":"2031-05-06T07:08:09.0015Z","level":"INFO","msg":"request",` +
 			`"edge":"auth-request","peer":"127.0.0.1","client":"203.0.113.7","method":"POST","host":"console.example",` +
 			`"path":"/api/gitops/sync","route":"/api/**","realm":"main","status":401,"decision":"unauthenticated",` +
-			`"reason":"expired","tried":"header/jwt:expired","duration_us":1500,"plugin_us":40}`},
+			`"reason":"expired","tried":"header/jwt:expired","why":"made for too long","duration_us":1500,"plugin_us":40}`},
 		{"unreadable, before there was a request", func() *host.Event {
 			return &host.Event{Start: start, Edge: "forward-auth", Peer: "198.51.100.1", Status: 400,
 				Decision: host.Decision{Kind: host.BadRequest, Reason: "untrusted_peer"}}

@@ -55,7 +55,7 @@ func (v *Visit) note(c host.Credential, judged host.Validation) {
 	if v.Event == nil {
 		return
 	}
-	v.Event.Tried = append(v.Event.Tried, host.Tried{Credential: c, Verdict: judged.Verdict})
+	v.Event.Tried = append(v.Event.Tried, host.Tried{Credential: c, Verdict: judged.Verdict, Why: judged.Why})
 	if judged.Identity != nil && v.Event.Decision.Identity == nil {
 		v.Event.Decision.Identity, v.Event.Decision.Credential = judged.Identity, c
 	}

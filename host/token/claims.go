@@ -35,29 +35,30 @@ func (g *grant) verdict(now time.Time) host.Verdict {
 
 // judge reads the claims of a token whose signature is good. The grant names
 // someone unless the claims cannot be read: one that was made for too long is
-// malformed, and still says whom it is of.
-func (i *issuer) judge(realm string, t *unverified, now time.Time) (grant, host.Verdict) {
+// malformed, and still says whom it is of. Where the verdict alone does not
+// say what is wrong, why does.
+func (i *issuer) judge(realm string, t *unverified, now time.Time) (g grant, verdict host.Verdict, why string) {
 	subject, ok := name(t.claims["sub"])
 	if !ok {
-		return grant{}, host.BadForm
+		return grant{}, host.BadForm, "its sub is missing, or no text"
 	}
 	expires, ok := numericDate(t.claims["exp"])
 	if !ok {
-		return grant{}, host.BadForm
+		return grant{}, host.BadForm, "its exp is missing, or no number of seconds"
 	}
-	g := grant{until: expires.Add(i.leeway)}
+	g = grant{until: expires.Add(i.leeway)}
 	made := now
 	var issued time.Time
 	if v, present := t.claims["iat"]; present {
 		if issued, ok = numericDate(v); !ok {
-			return grant{}, host.BadForm
+			return grant{}, host.BadForm, "its iat is no number of seconds"
 		}
 		g.from, made = issued.Add(-i.leeway), issued
 	}
 	if v, present := t.claims["nbf"]; present {
 		from, ok := numericDate(v)
 		if !ok {
-			return grant{}, host.BadForm
+			return grant{}, host.BadForm, "its nbf is no number of seconds"
 		}
 		if from = from.Add(-i.leeway); from.After(g.from) {
 			g.from = from
@@ -66,13 +67,13 @@ func (i *issuer) judge(realm string, t *unverified, now time.Time) (grant, host.
 	g.identity = i.identity(realm, subject, t)
 	g.identity.IssuedAt, g.identity.Expires = issued, expires
 	if expires.Sub(made) > i.maxLife {
-		return g, host.BadForm
+		return g, host.BadForm, "it was made for longer than max_token_life"
 	}
-	verdict := g.verdict(now)
+	verdict = g.verdict(now)
 	if verdict == host.Valid && !i.intended(t.claims["aud"]) {
-		verdict = host.WrongAudience
+		return g, host.WrongAudience, "its aud names none of the issuer's audiences"
 	}
-	return g, verdict
+	return g, verdict, ""
 }
 
 // intended says whether one of the issuer's audiences is among the token's.

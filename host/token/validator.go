@@ -151,7 +151,7 @@ func (v *Validator) Ready(context.Context) []string {
 // wait, no longer than ctx, for a key set to be loaded.
 func (v *Validator) Validate(ctx context.Context, token string) (host.Validation, error) {
 	if len(token) > maxLength {
-		return host.Validation{Verdict: host.BadForm}, nil
+		return host.Validation{Verdict: host.BadForm, Why: "it is longer than any gateway lets through"}, nil
 	}
 	id := digestOf(token)
 	if known, ok := v.memory.recall(id, v.now()); ok {
@@ -159,39 +159,41 @@ func (v *Validator) Validate(ctx context.Context, token string) (host.Validation
 	}
 	t, ok := parse(token)
 	if !ok {
-		return host.Validation{Verdict: host.BadForm}, nil
+		return host.Validation{Verdict: host.BadForm, Why: "it is no signed JWT with alg and iss, or has crit or a member twice"}, nil
 	}
 	i, ok := v.issuers[t.issuer]
 	if !ok {
-		return host.Validation{Verdict: host.WrongIssuer}, nil
+		return host.Validation{Verdict: host.WrongIssuer, Why: "its iss is that of no issuer of the realm"}, nil
 	}
-	k, err := i.verify(ctx, t)
+	k, why, err := i.verify(ctx, t)
 	if err != nil {
 		return host.Validation{}, err
 	}
 	if k == nil {
-		return host.Validation{Verdict: host.BadSignature}, nil
+		return host.Validation{Verdict: host.BadSignature, Why: why}, nil
 	}
-	g, verdict := i.judge(v.realm, t, v.now())
+	g, verdict, why := i.judge(v.realm, t, v.now())
 	if verdict == host.Valid {
 		v.memory.keep(id, &remembered{grant: g, source: i.keys, key: k}, len(token))
 	}
-	return host.Validation{Verdict: verdict, Identity: g.identity}, nil
+	return host.Validation{Verdict: verdict, Identity: g.identity, Why: why}, nil
 }
 
-// verify checks the signature and returns the key that made it; nil when it is
-// not good.
-func (i *issuer) verify(ctx context.Context, t *unverified) (*key, error) {
+// verify checks the signature and returns the key that made it; nil, and why,
+// when it is not good.
+func (i *issuer) verify(ctx context.Context, t *unverified) (k *key, why string, err error) {
 	alg, allowed := i.algorithms[t.alg]
 	if !allowed {
-		return nil, nil
+		return nil, "its alg is not among the issuer's algorithms", nil
 	}
-	k, err := i.keys.find(ctx, t.alg, t.kid)
-	if err != nil || k == nil {
-		return nil, err
+	if k, err = i.keys.find(ctx, t.alg, t.kid); err != nil {
+		return nil, "", err
+	}
+	if k == nil {
+		return nil, "the issuer's key set has not the one key that its kid and alg call for", nil
 	}
 	if alg.method.Verify(t.signed, t.signature, k.material) != nil {
-		return nil, nil
+		return nil, "the signature is not that of the issuer's key", nil
 	}
-	return k, nil
+	return k, "", nil
 }
