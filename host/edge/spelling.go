@@ -130,10 +130,21 @@ func struck(key string, declared []string, trusted bool) bool {
 		sameSpelling(key, "X-Http-Method"), sameSpelling(key, "X-Http-Method-Override"), sameSpelling(key, "X-Method-Override"):
 		return true
 	case samePrefix(key, "X-Forwarded-"), sameSpelling(key, "X-Real-Ip"), sameSpelling(key, "Forwarded"):
-		return !trusted || strings.IndexByte(key, '_') >= 0
+		return !trusted || !dashed(key)
 	}
 	name := identityName(key, declared)
 	return name != "" && (name != key || !slices.Contains(declared, key))
+}
+
+// dashed says whether "-" alone stands between the words of a header's name, as
+// gateways write it.
+func dashed(key string) bool {
+	for i := range len(key) {
+		if plainChar(key[i]) == '-' && key[i] != '-' {
+			return false
+		}
+	}
+	return true
 }
 
 func samePrefix(key, prefix string) bool {

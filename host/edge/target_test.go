@@ -96,7 +96,7 @@ func TestSpoofedAllocatesNothing(t *testing.T) {
 
 func TestStrike(t *testing.T) {
 	names := []string{"X-Auth-Request-User", "X_auth_request_user", "X-Auth.request-Roles", "X_team", "X-Original-Url", "X_original_uri",
-		"X-Rewrite-Url", "X-Forwarded-Uri", "X-Forwarded-Method", "X_forwarded_for", "X_real_ip"}
+		"X-Rewrite-Url", "X-Forwarded-Uri", "X-Forwarded-Method", "X_forwarded_for", "X.Forwarded.For", "X-Forwarded.host", "X_real_ip"}
 	fromGateways := []string{"X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Real-Ip"}
 	kept := []string{"Authorization", "Cookie", "X-Auth-Request-Userx", "X-Team", "X-Teams", "Upgrade", "X"}
 	for _, trusted := range []bool{true, false} {
