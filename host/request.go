@@ -40,3 +40,26 @@ func (r *Request) opensWebSocket() bool {
 	return len(r.Header["Sec-Websocket-Version"]) > 0 || len(r.Header["Sec-Websocket-Key"]) > 0 ||
 		strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
 }
+
+// IsMethod says whether s can be the method of a request that is judged: an
+// upper-case token, as every registered method is.
+func IsMethod(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if (c < 'A' || c > 'Z') && (i == 0 || (c < '0' || c > '9') && c != '_' && c != '-') {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// IsToken says whether s is a token (RFC 9110, section 5.6.2), as the names of
+// headers, cookies and parameters are.
+func IsToken(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) >= 0 {
+			return false
+		}
+	}
+	return s != ""
+}

@@ -184,19 +184,6 @@ func checkName(r *report, key, name string, seen map[string]bool) {
 
 const nameLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 
-// isToken says whether s is a token of RFC 9110 section 5.6.2, as names of
-// headers and cookies and methods are.
-func isToken(s string) bool {
-	return s != "" && strings.IndexFunc(s, func(c rune) bool {
-		return c <= ' ' || c >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, c)
-	}) < 0
-}
-
-// isMethod says whether m can be the method of a request that is judged.
-func isMethod(m string) bool {
-	return m != "" && 'A' <= m[0] && m[0] <= 'Z' && strings.Trim(m, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == ""
-}
-
 // checkHosts judges host patterns and gives them the form that requests'
 // hosts are compared in, in place: lower case, IPv6 in brackets.
 func checkHosts(r *report, key string, hosts []string) {

@@ -79,7 +79,7 @@ func checkPluginHeaders(r *report, key string, headers []string) {
 		k := fmt.Sprintf("%s[%d]", key, i)
 		headers[i] = textproto.CanonicalMIMEHeaderKey(h)
 		switch {
-		case !isToken(h):
+		case !host.IsToken(h):
 			r.add(k, "%q is not a header name", h)
 		case strings.Contains(h, "_"):
 			r.add(k, "%s: upstreams read _ and - alike, gateways do not; use -", h)
@@ -126,7 +126,7 @@ func checkRoutes(r *report, c *Config) {
 		}
 		checkHosts(r, key+".hosts", route.Hosts)
 		for j, m := range route.Methods {
-			if !isMethod(m) {
+			if !host.IsMethod(m) {
 				r.add(fmt.Sprintf("%s.methods[%d]", key, j), "%q is not a method in upper case", m)
 			}
 		}

@@ -5,6 +5,8 @@ import (
 	"net/textproto"
 	"slices"
 	"strings"
+
+	"github.com/authhost/authhost/host"
 )
 
 func checkRealms(r *report, realms []Realm, plugins []Plugin) {
@@ -154,7 +156,7 @@ func checkCredentials(r *report, key string, realm *Realm) {
 				continue
 			}
 			given = append(given, s[0]+" "+s[1])
-			if !isToken(s[1]) {
+			if !host.IsToken(s[1]) {
 				r.add(k+"."+s[0], "%q is not a name that a %s can have", s[1], s[0])
 			}
 		}
@@ -191,7 +193,7 @@ func checkSession(r *report, key string, s *Session) {
 	}
 	oneOf(r, key+".when_full", s.WhenFull, WhenFullEndOldest, WhenFullRefuse)
 	cookie, key := &s.Cookie, key+".cookie"
-	if !isToken(cookie.Name) {
+	if !host.IsToken(cookie.Name) {
 		r.add(key+".name", "%q is not a name that a cookie can have", cookie.Name)
 	}
 	oneOf(r, key+".same_site", cookie.SameSite, SameSiteStrict, SameSiteLax, SameSiteNone)

@@ -78,7 +78,7 @@ func newSource(in Source) (source, error) {
 	}
 	s := list[0]
 	switch {
-	case !isToken(s.name):
+	case !host.IsToken(s.name):
 		return source{}, fmt.Errorf("%s name %q is not a token (RFC 9110, section 5.6.2)", s.from, s.name)
 	case s.from == host.FromHeader && (s.name == "Cookie" || s.name == "Host"):
 		return source{}, fmt.Errorf("header %s cannot carry a credential", s.name)
@@ -193,18 +193,4 @@ func threeParts(token string) bool {
 	first, rest, _ := strings.Cut(token, ".")
 	second, third, _ := strings.Cut(rest, ".")
 	return first != "" && second != "" && third != "" && strings.IndexByte(third, '.') < 0
-}
-
-// isToken says whether name is a token (RFC 9110, section 5.6.2), as the names
-// of headers and cookies are.
-func isToken(name string) bool {
-	for i := range len(name) {
-		c := name[i]
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0:
-			return false
-		}
-	}
-	return name != ""
 }

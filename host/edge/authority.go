@@ -61,17 +61,6 @@ func isHostName(s string) bool {
 	return label > 0 && len(s) <= maxHost
 }
 
-// isMethod says whether s is an upper-case token, as every registered method is.
-func isMethod(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if (c < 'A' || c > 'Z') && (i == 0 || (c < '0' || c > '9') && c != '_' && c != '-') {
-			return false
-		}
-	}
-	return s != ""
-}
-
 // parseScheme returns http or https; a WebSocket's scheme is that of its
 // handshake.
 func parseScheme(s string) (string, error) {

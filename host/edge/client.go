@@ -26,11 +26,6 @@ func peerText(remote string) string {
 	return strings.Trim(remote, "[]")
 }
 
-// untrusted is the error of a peer that may not ask for decisions.
-func untrusted(peer string) error {
-	return refuse("untrusted_peer", "peer %s is not in trusted_proxies", peer)
-}
-
 // clientAddr returns who stands behind the trusted gateways: the rightmost
 // entry of X-Forwarded-For that is none of them, else the peer. An entry that
 // is no address is an error, unless it stands left of that one, where anyone

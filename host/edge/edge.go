@@ -95,10 +95,17 @@ func (e *Edge) record(ctx context.Context, x *exchange) {
 	}
 }
 
-// answer returns the handler of one forward-auth convention.
+// answer returns the handler of one forward-auth convention, which trusted
+// gateways alone may speak.
 func (e *Edge) answer(edge string, read reader) http.Handler {
+	readTrusted := func(s *host.Snapshot, r *http.Request, x *exchange) error {
+		if !x.trusted {
+			return refuse("untrusted_peer", "peer %s is not in trusted_proxies", x.event.Peer)
+		}
+		return read(s, r, x)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		x := e.decide(r, edge, read)
+		x := e.decide(r, edge, readTrusted)
 		if !x.trusted && x.event.Decision.Kind == host.BadRequest {
 			e.log.Warn("a peer that is no trusted gateway asked for a decision; if it is yours, list it in trusted_proxies",
 				"edge", edge, "peer", x.event.Peer)

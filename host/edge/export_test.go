@@ -22,8 +22,6 @@ func CleanTarget(raw string) (Target, error) {
 
 func ParseHost(authority string) (string, error) { return parseHost(authority) }
 
-func IsMethod(s string) bool { return isMethod(s) }
-
 func ClientAddr(s *host.Snapshot, h http.Header, peer netip.Addr) (netip.Addr, error) {
 	return clientAddr(s, h, peer)
 }

@@ -22,9 +22,6 @@ func (e *Edge) AuthRequest() http.Handler { return e.answer("auth-request", read
 func (e *Edge) ExtAuthz() http.Handler { return e.answer("ext-authz", readExtAuthz) }
 
 func readForwarded(s *host.Snapshot, r *http.Request, x *exchange) error {
-	if !x.trusted {
-		return untrusted(x.event.Peer)
-	}
 	method, err := one(r.Header, "X-Forwarded-Method")
 	if err != nil {
 		return err
@@ -45,9 +42,6 @@ func readForwarded(s *host.Snapshot, r *http.Request, x *exchange) error {
 }
 
 func readOriginal(s *host.Snapshot, r *http.Request, x *exchange) error {
-	if !x.trusted {
-		return untrusted(x.event.Peer)
-	}
 	method, err := one(r.Header, "X-Original-Method")
 	if err != nil {
 		return err
@@ -64,9 +58,6 @@ func readOriginal(s *host.Snapshot, r *http.Request, x *exchange) error {
 }
 
 func readExtAuthz(s *host.Snapshot, r *http.Request, x *exchange) error {
-	if !x.trusted {
-		return untrusted(x.event.Peer)
-	}
 	uri, ok := strings.CutPrefix(r.RequestURI, ExtAuthzPath)
 	if !ok {
 		return refuse("not_a_path", "the request target does not begin with %s", ExtAuthzPath)
@@ -99,7 +90,7 @@ func (x *exchange) read(s *host.Snapshot, method, scheme, authority, uri string)
 
 // fill checks the parts of a request's address and puts them into req.
 func fill(req *host.Request, method, scheme, authority string, t target) error {
-	if !isMethod(method) {
+	if !host.IsMethod(method) {
 		return refuse("bad_method", "the method is not an upper-case token")
 	}
 	scheme, err := parseScheme(scheme)

@@ -97,7 +97,7 @@ func checkJudged(t *testing.T, g *rig, r *http.Request) (host.Request, int) {
 	if req.Host == "" || req.Host != strings.ToLower(req.Host) || strings.ContainsAny(req.Host, "/?#@\\ %") || strings.HasSuffix(req.Host, ".") {
 		t.Fatalf("host %q passes", req.Host)
 	}
-	if !edge.IsMethod(req.Method) || req.Method != strings.ToUpper(req.Method) || req.Scheme != "http" && req.Scheme != "https" || !req.Client.IsValid() {
+	if !host.IsMethod(req.Method) || req.Method != strings.ToUpper(req.Method) || req.Scheme != "http" && req.Scheme != "https" || !req.Client.IsValid() {
 		t.Fatalf("%+v passes", req)
 	}
 	return req, status
