@@ -2,6 +2,7 @@ package host
 
 import (
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -94,6 +95,7 @@ type Snapshot struct {
 	Routes         []Route
 	TrustedProxies []netip.Prefix
 	PluginHeaders  []string // canonical names, every one that any plugin declares
+	Upstream       *url.URL // where the reverse proxy forwards to: a scheme and a host; nil: nowhere
 
 	users atomic.Int64  // requests under way, plus one while it is current
 	idle  chan struct{} // closed when users reaches zero

@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
+	"net/url"
 	"slices"
 
 	"github.com/authhost/authhost/host"
 	"github.com/authhost/authhost/host/admin"
 	"github.com/authhost/authhost/host/config"
+	"github.com/authhost/authhost/host/edge"
 	"github.com/authhost/authhost/host/plugin/rollout"
 )
 
@@ -22,8 +23,8 @@ type assembly struct {
 	plugins   map[string]plugged
 	operators admin.Operators
 	clients   admin.Clients
-	proxy     http.Handler // nil without a listener for it
-	near      *nearCache   // nil: every read goes to the cache
+	upstream  *url.URL   // of the reverse proxy; nil: there is none
+	near      *nearCache // nil: every read goes to the cache
 	told      map[string]told
 	snapshot  *host.Snapshot
 }
@@ -42,8 +43,10 @@ func (d *Daemon) assemble(ctx context.Context, c *config.Config, running *assemb
 	if next.clients, err = d.readClients(c, running); err != nil {
 		return nil, err
 	}
-	if next.proxy, err = d.makeProxy(c, running); err != nil {
-		return nil, err
+	if c.Upstream != "" {
+		if next.upstream, err = edge.ParseUpstream(c.Upstream); err != nil {
+			return nil, c.Problem("upstream", err)
+		}
 	}
 	if next.near, err = d.makeNear(c, running); err != nil {
 		return nil, err
@@ -74,7 +77,7 @@ func (a *assembly) with(plugins map[string]plugged) *assembly {
 
 // makeSnapshot binds routes to realms and plugins.
 func (a *assembly) makeSnapshot() *host.Snapshot {
-	s := &host.Snapshot{TrustedProxies: a.config.TrustedProxies, PluginHeaders: pluginHeaders(a.config, a.plugins)}
+	s := &host.Snapshot{TrustedProxies: a.config.TrustedProxies, PluginHeaders: pluginHeaders(a.config, a.plugins), Upstream: a.upstream}
 	for _, r := range a.config.Realms {
 		realm := *a.realms[r.Name].host
 		for _, name := range r.Plugins {

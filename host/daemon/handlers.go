@@ -3,12 +3,10 @@ package daemon
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/authhost/authhost/host"
 	"github.com/authhost/authhost/host/audit"
-	"github.com/authhost/authhost/host/config"
 	"github.com/authhost/authhost/host/edge"
 	"github.com/authhost/authhost/host/login"
 )
@@ -30,28 +28,7 @@ func (d *Daemon) handlers() []endpoint {
 	if c.Listen.Proxy == "" {
 		return list
 	}
-	proxy := func(w http.ResponseWriter, r *http.Request) { d.serving.Load().proxy.ServeHTTP(w, r) }
-	return append(list, endpoint{"proxy", c.Listen.Proxy, edge.NewStreamServer(http.HandlerFunc(proxy), d.log)})
-}
-
-// makeProxy returns the reverse proxy of a configuration: that of running
-// while the upstream is the same, nil without a listener for it.
-func (d *Daemon) makeProxy(c *config.Config, running *assembly) (http.Handler, error) {
-	if c.Listen.Proxy == "" {
-		return nil, nil
-	}
-	if running.proxy != nil && running.config.Upstream == c.Upstream {
-		return running.proxy, nil
-	}
-	upstream, err := url.Parse(c.Upstream)
-	if err != nil {
-		return nil, c.Problem("upstream", err)
-	}
-	proxy, err := d.edge.Proxy(upstream)
-	if err != nil {
-		return nil, c.Problem("upstream", err)
-	}
-	return proxy, nil
+	return append(list, endpoint{"proxy", c.Listen.Proxy, edge.NewStreamServer(d.edge.Proxy(), d.log)})
 }
 
 // ownHandler is what the public listener serves beside forward-auth. It is no

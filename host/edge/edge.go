@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"runtime/debug"
 	"strings"
 
@@ -45,11 +46,12 @@ func New(o Options) *Edge {
 
 // exchange is one request and all that is known of it, in one piece of memory.
 type exchange struct {
-	event   host.Event
-	request host.Request
-	plugin  []string // headers that plugins declare
-	peer    netip.Addr
-	trusted bool // peer is a gateway of ours
+	event    host.Event
+	request  host.Request
+	plugin   []string // headers that plugins declare
+	upstream *url.URL // of the reverse proxy
+	peer     netip.Addr
+	trusted  bool // peer is a gateway of ours
 }
 
 // reader fills in x.request from r by one convention. Its errors are

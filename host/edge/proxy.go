@@ -3,7 +3,6 @@ package edge
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -15,32 +14,38 @@ import (
 	"github.com/authhost/authhost/host"
 )
 
-// Proxy returns the reverse proxy in front of upstream, which is a scheme and
-// a host. It cleans each request's path, decides, and forwards exactly what it
-// judged: the path, the query without credentials, its own identity and
-// forwarding headers and none of the client's. Upgrades pass, answers are
-// flushed as they come, bodies are of any length.
-func (e *Edge) Proxy(upstream *url.URL) (http.Handler, error) {
-	if u := upstream; (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || u.User != nil ||
-		u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" || u.Opaque != "" {
-		return nil, fmt.Errorf("upstream %s is not http:// or https:// and a host alone", upstream.Redacted())
-	}
-	return &proxy{edge: e, upstream: upstream, template: httputil.ReverseProxy{
+// Proxy returns the reverse proxy in front of the snapshot's upstream. It cleans
+// each request's path, decides, and forwards exactly what it judged, to the
+// upstream of the snapshot that it judged by: the path, the query without
+// credentials, its own identity and forwarding headers and none of the client's.
+// Upgrades pass, answers are flushed as they come, bodies are of any length.
+func (e *Edge) Proxy() http.Handler {
+	return &proxy{edge: e, template: httputil.ReverseProxy{
 		Transport:     newTransport(),
 		FlushInterval: -1,
 		BufferPool:    &buffers{},
 		ErrorLog:      slog.NewLogLogger(e.log.Handler(), slog.LevelWarn),
 		ErrorHandler:  e.upstreamFailed,
-	}}, nil
+	}}
+}
+
+// ParseUpstream reads where a proxy may forward to. Its error does not repeat
+// the text, which may hold a password.
+func ParseUpstream(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || u.User != nil ||
+		u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" || u.Opaque != "" {
+		return nil, errors.New("must be http:// or https:// and a host alone")
+	}
+	return u, nil
 }
 
 type proxy struct {
 	edge     *Edge
-	upstream *url.URL
 	template httputil.ReverseProxy
 }
 
-// newTransport returns a transport to one upstream, and to it alone: proxies
+// newTransport returns a transport to upstreams, and to them alone: proxies
 // that the environment names are not for it.
 func newTransport() *http.Transport {
 	return &http.Transport{
@@ -64,11 +69,14 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	forward := p.template
-	forward.Rewrite = func(pr *httputil.ProxyRequest) { p.rewrite(pr, x) }
+	forward.Rewrite = func(pr *httputil.ProxyRequest) { rewrite(pr, x) }
 	forward.ServeHTTP(w, r)
 }
 
 func readDirect(s *host.Snapshot, r *http.Request, x *exchange) error {
+	if x.upstream = s.Upstream; x.upstream == nil {
+		return host.Errorf(host.Unavailable, "no upstream", "the configuration has none")
+	}
 	strike(r.Header, s.PluginHeaders, x.trusted)
 	t, err := cleanTarget(r.RequestURI)
 	if err != nil {
@@ -78,9 +86,9 @@ func readDirect(s *host.Snapshot, r *http.Request, x *exchange) error {
 }
 
 // rewrite makes the upstream's request of what was judged.
-func (p *proxy) rewrite(pr *httputil.ProxyRequest, x *exchange) {
+func rewrite(pr *httputil.ProxyRequest, x *exchange) {
 	out, req := pr.Out, &x.request
-	out.URL = &url.URL{Scheme: p.upstream.Scheme, Host: p.upstream.Host,
+	out.URL = &url.URL{Scheme: x.upstream.Scheme, Host: x.upstream.Host,
 		Path: req.Path, RawPath: req.RawPath, RawQuery: x.event.Decision.Query}
 	out.Host = req.Authority
 	out.Trailer = nil // some applications take trailers for headers

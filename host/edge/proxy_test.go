@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -38,14 +37,8 @@ func proxied(t *testing.T, upstream http.HandlerFunc) (*rig, string, http.Handle
 	g := newRig(t)
 	back := httptest.NewServer(upstream)
 	t.Cleanup(back.Close)
-	u, err := url.Parse(back.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h, err := g.Proxy(u)
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := g.Proxy()
+	g.forwardTo(t, back.URL)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -54,6 +47,17 @@ func proxied(t *testing.T, upstream http.HandlerFunc) (*rig, string, http.Handle
 	go server.Serve(l)
 	t.Cleanup(func() { server.Close() })
 	return g, l.Addr().String(), h
+}
+
+// forwardTo puts another upstream in force, and leaves the rest as it was.
+func (g *rig) forwardTo(t *testing.T, upstream string) {
+	t.Helper()
+	next := snapshotOf(g.pipeline.Swap(&host.Snapshot{}))
+	var err error
+	if next.Upstream, err = edge.ParseUpstream(upstream); err != nil {
+		t.Fatal(err)
+	}
+	g.pipeline.Swap(next)
 }
 
 // raw sends bytes and reads one answer; the connection is left to the caller.
@@ -255,7 +259,7 @@ func TestProxyUpgrade(t *testing.T) {
 
 // snapshotOf makes a new snapshot with old's content.
 func snapshotOf(old *host.Snapshot) *host.Snapshot {
-	return &host.Snapshot{Realms: old.Realms, Routes: old.Routes, TrustedProxies: old.TrustedProxies, PluginHeaders: old.PluginHeaders}
+	return &host.Snapshot{Realms: old.Realms, Routes: old.Routes, TrustedProxies: old.TrustedProxies, PluginHeaders: old.PluginHeaders, Upstream: old.Upstream}
 }
 
 func TestProxyFlushesEvents(t *testing.T) {
@@ -314,11 +318,9 @@ func TestProxyUpstreamAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := g.Proxy(&url.URL{Scheme: "http", Host: l.Addr().String()})
+	h := g.Proxy()
+	g.forwardTo(t, "http://"+l.Addr().String())
 	l.Close() // nobody listens there now
-	if err != nil {
-		t.Fatal(err)
-	}
 	r := httptest.NewRequest("GET", "/public/x?_token=secret", nil)
 	r.Host, r.RemoteAddr = "app.example", client+":1"
 	w := httptest.NewRecorder()
@@ -337,18 +339,36 @@ func TestProxyUpstreamAway(t *testing.T) {
 }
 
 func TestProxyRefusesUpstreams(t *testing.T) {
-	g := newRig(t)
-	for _, text := range []string{"", "ftp://a", "http://", "http://:80", "http://a/b", "http://a?b", "http://a#b", "http://u:secret@a", "http:a", "//a"} {
-		u, err := url.Parse(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := g.Proxy(u); err == nil || strings.Contains(err.Error(), "secret") {
+	for _, text := range []string{"", "ftp://a", "http://", "http://:80", "http://a/b", "http://a?b", "http://a#b", "http://u:secret@a", "http://u:secret @a", "http:a", "//a"} {
+		if _, err := edge.ParseUpstream(text); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
-	if _, err := g.Proxy(&url.URL{Scheme: "https", Host: "a:1", Path: "/"}); err != nil {
+	if _, err := edge.ParseUpstream("https://a:1/"); err != nil {
 		t.Error(err)
+	}
+	w := httptest.NewRecorder()
+	newRig(t).Proxy().ServeHTTP(w, httptest.NewRequest("GET", "http://app.example/public/x", nil))
+	if checkAnswer(t, w.Result(), w.Body.Bytes()); w.Code != 503 {
+		t.Errorf("without an upstream: %d", w.Code)
+	}
+}
+
+// A request goes to the upstream of the snapshot that it was judged by, also
+// when another is in force before it is forwarded.
+func TestProxyForwardsToTheUpstreamThatWasJudgedFor(t *testing.T) {
+	g, addr, _ := proxied(t, echo)
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
+	defer other.Close()
+	g.opinion = func(*host.Call) (host.Opinion, error) {
+		g.forwardTo(t, other.URL)
+		return host.Opinion{Effect: host.Allow}, nil
+	}
+	request := "GET /plugin/x HTTP/1.1\r\nHost: app.example\r\n" + bearerAlice + "\r\n\r\n"
+	for i, want := range []int{200, http.StatusTeapot} {
+		if res, _, _ := raw(t, addr, request); res.StatusCode != want {
+			t.Errorf("request %d: %s, want %d", i, res.Status, want)
+		}
 	}
 }
 
@@ -378,10 +398,9 @@ func (d *deadlined) SetReadDeadline(t time.Time) error { d.reads = append(d.read
 // upstream may take its time.
 func TestProxyBoundsTheBodiesThatItDoesNotForward(t *testing.T) {
 	_, _, up := proxied(t, echo)
-	away, err := newRig(t).Proxy(&url.URL{Scheme: "http", Host: "127.0.0.1:1"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	nowhere := newRig(t)
+	nowhere.forwardTo(t, "http://127.0.0.1:1")
+	away := nowhere.Proxy()
 	for _, c := range []struct {
 		h       http.Handler
 		uri     string
