@@ -104,9 +104,9 @@ func plainChar(c byte) byte {
 // strike removes from h, in every spelling, what a client may not tell the
 // upstream: who it is; what only gateways say, unless a trusted one did; and
 // the headers by which some applications take a request for one of another
-// path or method. A header that a plugin declares stays in its own spelling,
-// which grant overwrites: until then it may be the client's credential. An upgrade to HTTP itself goes too: the requests inside it
-// would pass unjudged.
+// path or method. An upgrade to HTTP itself goes too: the requests inside it
+// would pass unjudged. A header that a plugin declares stays in its own spelling,
+// which grant overwrites: until then it may be the client's credential.
 func strike(h http.Header, declared []string, trusted bool) {
 	for key := range h {
 		if struck(key, declared, trusted) {
