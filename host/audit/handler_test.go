@@ -165,6 +165,7 @@ func TestReadyzFlips(t *testing.T) {
 		{errors.New("dial redis://:topsecret@10.0.0.1: refused"), nil, []string{"cache: unavailable"}},
 		{nil, nil, []string{}},
 		{nil, host.Errorf(host.Unavailable, "not loaded yet", "GET topsecret"), []string{"key set https://idp.example: not loaded yet"}},
+		{nil, host.Errorf(host.Unavailable, "not loaded yet", "another cause"), []string{"key set https://idp.example: not loaded yet"}},
 		{context.DeadlineExceeded, &host.Error{}, []string{"cache: timed out", "key set https://idp.example: unavailable"}},
 		{nil, nil, []string{}},
 	}
@@ -183,9 +184,9 @@ func TestReadyzFlips(t *testing.T) {
 			t.Errorf("step %d: /metrics does not say %s", i, gauge)
 		}
 	}
-	// Each change is logged once, and staying so is not.
-	if n, m := strings.Count(log.String(), `"msg":"not ready"`), strings.Count(log.String(), `"msg":"ready"`); n != 2 || m != 2 {
-		t.Errorf("%d times not ready and %d times ready in the log, want 2 and 2:\n%s", n, m, log.String())
+	// Each change is logged once, of what fails too, and staying so is not.
+	if n, m := strings.Count(log.String(), `"msg":"not ready"`), strings.Count(log.String(), `"msg":"ready"`); n != 3 || m != 2 {
+		t.Errorf("%d times not ready and %d times ready in the log, want 3 and 2:\n%s", n, m, log.String())
 	}
 	if !strings.Contains(log.String(), "10.0.0.1: refused") || strings.Contains(log.String(), "redis://:topsecret") {
 		t.Errorf("the log lacks the cause, or shows a secret:\n%s", log.String())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -94,7 +95,7 @@ func (r *readiness) run(ctx context.Context, done chan struct{}) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	changed := !r.known || r.last.Ready != now.Ready
+	changed := !r.known || r.last.Ready != now.Ready || !slices.Equal(r.last.Failing, now.Failing)
 	r.last, r.at, r.known, r.running = now, r.audit.clock(), true, nil
 	r.audit.tell(ctx, now, changed, errors.Join(errs...))
 }
@@ -140,7 +141,7 @@ func publicReason(err error) string {
 	return "unavailable"
 }
 
-// tell sets the gauge, and logs when readiness changed.
+// tell sets the gauge, and logs when readiness changed, or what stands in its way.
 func (a *Audit) tell(ctx context.Context, now report, changed bool, cause error) {
 	if a.metrics != nil {
 		a.metrics.ready.Set(map[bool]float64{true: 1}[now.Ready])

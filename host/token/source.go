@@ -154,7 +154,11 @@ func (s *keySource) reload(ctx context.Context) {
 func (s *keySource) report(old, next *keyState, skipped int) {
 	switch {
 	case next.err != nil && old.err == nil:
-		s.log.Warn("key set not loaded", "error", next.err.Error(), "last_good", next.loaded)
+		said := []any{"error", next.err.Error()}
+		if !next.loaded.IsZero() {
+			said = append(said, "last_good", next.loaded)
+		}
+		s.log.Warn("key set not loaded", said...)
 	case next.err != nil:
 	case old.loaded.IsZero() || !slices.Equal(old.keys, next.keys):
 		s.log.Info("key set loaded", "keys", len(next.keys), "skipped", skipped)

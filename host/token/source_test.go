@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -68,6 +69,29 @@ func TestIssuerAwayAtStart(t *testing.T) {
 	c.advance(token.DefaultMissInterval)
 	wantVerdict(t, v, tok, host.Valid)
 	wantHits(t, p, 2)
+}
+
+func TestLogTellsOfTheLastGoodSetIfThereWasOne(t *testing.T) {
+	set := jwks(t, jwk(t, "k1", keys().rsa, nil))
+	p := newIDP(t, set)
+	o, c := fromURL(p)
+	var log syncBuffer
+	o.Logger = slog.New(slog.NewJSONHandler(&log, nil))
+	v := mustNew(t, o)
+	p.set(http.StatusBadGateway, nil)
+	wantUnavailable(t, v, rs256(t, nil))
+	if said := log.String(); !strings.Contains(said, "key set not loaded") || strings.Contains(said, "last_good") {
+		t.Errorf("of a set that never was: %s", said)
+	}
+	p.set(http.StatusOK, set)
+	c.advance(token.DefaultMissInterval)
+	wantVerdict(t, v, rs256(t, nil), host.Valid)
+	p.set(http.StatusBadGateway, nil)
+	c.advance(token.DefaultMissInterval)
+	wantUnavailable(t, v, signedBy(t, keys().rsa2, "k2"))
+	if said := log.String(); strings.Count(said, "key set not loaded") != 2 || !strings.Contains(said, "last_good") {
+		t.Errorf("of a set that was there: %s", said)
+	}
 }
 
 func TestLastGoodSetServesWhileTheIssuerIsAway(t *testing.T) {
