@@ -26,32 +26,14 @@ func runPlugin(ctx context.Context, args []string, stdout, stderr io.Writer) err
 			return verb(ctx, authorFlags{newFlags("plugin "+args[0], stderr)}, args[1:], stdout)
 		}
 		if args[0] == "-h" || args[0] == "--help" {
-			fmt.Fprint(stderr, usage)
-			return nil
+			return helpError{"plugin"}
 		}
 	}
-	fmt.Fprintf(stderr, "authhost plugin: want one of new, build, test, inspect, bench, sign\n%s", usage)
-	return errUsage
+	return newFlags("plugin", stderr).wrong("want one of new, build, test, inspect, bench, sign")
 }
 
 // authorFlags are those of one of the author's commands.
 type authorFlags struct{ flags }
-
-// wants reads the arguments, flags and words in any order, and wants between
-// min and max words.
-func (f authorFlags) wants(args []string, min, max int) ([]string, error) {
-	words, err := f.words(args)
-	if err == nil && (len(words) < min || len(words) > max) {
-		return nil, f.wrong("%d arguments", len(words))
-	}
-	return words, err
-}
-
-// wrong explains wrong usage.
-func (f authorFlags) wrong(format string, args ...any) error {
-	fmt.Fprintf(f.Output(), "authhost %s: %s\n%s", f.Name(), fmt.Sprintf(format, args...), usage)
-	return errUsage
-}
 
 // moduleFlags are those of commands that look at a built module.
 type moduleFlags struct {

@@ -30,8 +30,7 @@ func runCache(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		return err
 	}
 	if problem := f.problem(words); problem != "" {
-		fmt.Fprintf(stderr, "authhost cache: %s\n%s", problem, usage)
-		return errUsage
+		return f.wrong("%s", problem)
 	}
 	p := problems{w: stdout, json: *f.output == "json"}
 	switch words[0] {

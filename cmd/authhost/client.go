@@ -49,20 +49,19 @@ func (f clientFlags) parse(args []string, forms ...string) (c *client, verb, arg
 	if err != nil {
 		return nil, "", "", err
 	}
-	c, problem := f.client()
-	if problem == "" {
-		problem = "want one of: " + strings.Join(forms, ", ")
-		for _, form := range forms {
-			name, operand, _ := strings.Cut(form, " ")
-			if len(words) == 0 || words[0] != name || len(words) != 1+len(strings.Fields(operand)) || words[len(words)-1] == "" {
-				continue
-			}
-			c.token, err = readToken(*f.tokenFile)
-			return c, name, strings.Join(words[1:], ""), err
+	for _, form := range forms {
+		name, operand, _ := strings.Cut(form, " ")
+		if len(words) == 0 || words[0] != name || len(words) != 1+len(strings.Fields(operand)) || words[len(words)-1] == "" {
+			continue
 		}
+		c, problem := f.client()
+		if problem != "" {
+			return nil, "", "", f.wrong("%s", problem)
+		}
+		c.token, err = readToken(*f.tokenFile)
+		return c, name, strings.Join(words[1:], ""), err
 	}
-	fmt.Fprintf(f.Output(), "authhost %s: %s\n%s", f.Name(), problem, usage)
-	return nil, "", "", errUsage
+	return nil, "", "", f.wrong("want one of: %s", strings.Join(forms, ", "))
 }
 
 // client makes one of the flags, or says what is wrong with them.
@@ -128,7 +127,7 @@ func (c *client) call(ctx context.Context, method, path string, v any) error {
 		return err
 	}
 	if res.StatusCode < 200 || res.StatusCode > 299 {
-		return refused(res.StatusCode, body)
+		return fmt.Errorf("%w%s", refused(res.StatusCode, body), hint(res.StatusCode, path))
 	}
 	if v == nil {
 		return nil
@@ -155,6 +154,21 @@ func refused(status int, body []byte) error {
 		lines[i] = printable(lines[i])
 	}
 	return fmt.Errorf("%s: step %s: %s", said, printable(problem.Step), strings.Join(lines, "\n  "))
+}
+
+// hint says what to look at when a whole kind of request was refused.
+func hint(status int, path string) string {
+	switch users, plugins := strings.HasPrefix(path, "/v1/users/"), strings.HasPrefix(path, "/v1/plugins"); {
+	case status == http.StatusForbidden && users:
+		return " (an operator's token wants --realm R besides)"
+	case status == http.StatusForbidden && plugins:
+		return " (an operator's token is wanted)"
+	case status == http.StatusForbidden:
+		return " (--realm wants an operator's token)"
+	case status == http.StatusUnauthorized:
+		return " (of --token-file: unknown, expired or ended)"
+	}
+	return ""
 }
 
 // printable strikes out what would make a terminal do more than show it.

@@ -27,7 +27,10 @@ import (
 // version is set by the linker.
 var version = "devel"
 
-var usage = strings.ReplaceAll(`usage:
+var usage = strings.NewReplacer(
+	"LANGUAGES", strings.Join(source.Names(), ", "),
+	"ADMIN", "--token-file FILE [--server URL] [--output table|json]",
+).Replace(`usage:
   authhost dev [DIR]                   try it: plugins below DIR (default "plugins") built from source, a demo platform, curl lines
   authhost serve --config FILE         run it
   authhost check --config FILE         validate the configuration and load every plugin
@@ -36,28 +39,46 @@ var usage = strings.ReplaceAll(`usage:
   authhost plugin new NAME [--lang LANGUAGE] [--dir DIR]
                                        make a plugin's source, SDK and cases in DIR/NAME; LANGUAGES
   authhost plugin build [DIR]          make the module of the source in DIR
-  authhost plugin test [DIR|MODULE] [--coverage] [--junit FILE]
+  authhost plugin test [DIR|MODULE] [--config JSON-FILE] [--coverage] [--junit FILE]
                                        ask the module its cases, on both engines; exits 1 if one fails
-  authhost plugin inspect MODULE       what it wants, what it weighs, what its cases take
-  authhost plugin bench [DIR|MODULE]   nanoseconds, allocations and fuel by case
-                                       these three: [--config JSON-FILE]; inspect, bench: [--output table|json]
+  authhost plugin inspect MODULE [--config JSON-FILE] [--output table|json]
+                                       what it wants, what it weighs, what its cases take
+  authhost plugin bench [DIR|MODULE] [--config JSON-FILE] [--output table|json]
+                                       nanoseconds, allocations and fuel by case
   authhost plugin sign MODULE --key FILE [--password-file FILE] [--version 1.2.3]
                                        sign it as minisign does, in MODULE.minisig
   authhost plugin sign --new-key FILE [--password-file FILE]
                                        make a key pair, FILE and FILE.pub
-  authhost cache check --config FILE   verify every record of the cache
-  authhost cache stats --config FILE   count what the cache holds
-  authhost cache copy --from FILE --to FILE
+  authhost cache check --config FILE [--output table|json]
+                                       verify every record of the cache
+  authhost cache stats --config FILE [--output table|json]
+                                       count what the cache holds
+  authhost cache copy --from FILE --to FILE [--output table|json]
                                        copy users and sessions from one configuration's cache to another's
-                                       all three: [--output table|json]
-  authhost users show|logout ID        who a user is; log a user out everywhere
-  authhost sessions list USER_ID       a user's live sessions
-  authhost plugins list                the plugins, and which version of each serves
-  authhost plugins show|reload|rollback NAME
+  authhost users show|logout ID ADMIN [--realm R]
+                                       who a user is; log a user out everywhere; --realm with an operator's token
+  authhost sessions list USER_ID ADMIN [--realm R]
+                                       a user's live sessions; --realm with an operator's token
+  authhost plugins list ADMIN
+                                       the plugins, and which version of each serves
+  authhost plugins show|reload|rollback NAME ADMIN
                                        how one stands; take up its files now; go back to the version before
-                                       all of these: --token-file FILE [--server URL] [--realm R] [--output table|json]
   authhost version                     version of authhost, of the plugin ABI and of Go
-`, "LANGUAGES", strings.Join(source.Names(), ", "))
+`)
+
+// usageOf is what usage says of one command, with all that begin like it.
+func usageOf(command string) string {
+	said, of := "usage:\n", false
+	for line := range strings.Lines(usage) {
+		if form, begins := strings.CutPrefix(line, "  authhost "); begins {
+			of = strings.HasPrefix(form, command+" ")
+		}
+		if of {
+			said += line
+		}
+	}
+	return said
+}
 
 const (
 	exitDone    = 0
@@ -73,6 +94,11 @@ const ballast = 64 << 20
 
 // errUsage is wrong usage that has been explained already.
 var errUsage = errors.New("usage")
+
+// helpError is no error: somebody asked for the usage of a command.
+type helpError struct{ command string }
+
+func (h helpError) Error() string { return "help of " + h.command }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -91,16 +117,25 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	command, ok := commands[args[0]]
 	switch {
+	case args[0] == "help" && len(args) > 1 && commands[args[1]] != nil:
+		fmt.Fprint(stdout, usageOf(args[1]))
+		return exitDone
 	case args[0] == "help" || args[0] == "-h" || args[0] == "--help":
 		fmt.Fprint(stdout, usage)
 		return exitDone
+	case args[0] == "--version":
+		command = runVersion
 	case !ok:
 		fmt.Fprintf(stderr, "authhost: no command %q\n%s", args[0], usage)
 		return exitUsage
 	}
 	err := command(ctx, args[1:], stdout, stderr)
+	if help, ok := errors.AsType[helpError](err); ok {
+		fmt.Fprint(stdout, usageOf(help.command))
+		return exitDone
+	}
 	switch {
-	case err == nil || errors.Is(err, flag.ErrHelp):
+	case err == nil:
 		return exitDone
 	case errors.Is(err, errUsage):
 		return exitUsage
@@ -113,12 +148,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 type flags struct {
 	*flag.FlagSet
 	config *string
+	stderr io.Writer
 }
 
 func newFlags(name string, stderr io.Writer) flags {
-	f := flags{FlagSet: flag.NewFlagSet(name, flag.ContinueOnError)}
-	f.SetOutput(stderr)
-	f.Usage = func() { fmt.Fprint(stderr, usage) }
+	f := flags{FlagSet: flag.NewFlagSet(name, flag.ContinueOnError), stderr: stderr}
+	f.SetOutput(io.Discard) // words explains
+	f.Usage = func() {}
 	return f
 }
 
@@ -126,40 +162,43 @@ func (f *flags) withConfig() {
 	f.config = f.String("config", "", "configuration file")
 }
 
-// parse reads the arguments and wants between min and max words after them.
-func (f flags) parse(args []string, min, max int) error {
-	if err := f.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return err
-		}
-		return errUsage
-	}
-	if n := f.NArg(); n < min || n > max {
-		fmt.Fprintf(f.Output(), "authhost %s: %d arguments\n%s", f.Name(), n, usage)
-		return errUsage
-	}
-	if f.config != nil && *f.config == "" {
-		fmt.Fprintf(f.Output(), "authhost %s: --config FILE is required\n", f.Name())
-		return errUsage
-	}
-	return nil
+// wrong explains wrong usage.
+func (f flags) wrong(format string, args ...any) error {
+	fmt.Fprintf(f.stderr, "authhost %s: %s\n%s", f.Name(), fmt.Sprintf(format, args...), usageOf(f.Name()))
+	return errUsage
 }
 
 // words reads the arguments, flags and words in any order, and returns the
 // words.
 func (f flags) words(args []string) (words []string, err error) {
 	for rest := args; ; {
-		if err := f.Parse(rest); err != nil {
-			if errors.Is(err, flag.ErrHelp) {
-				return nil, err
-			}
-			return nil, errUsage
-		}
-		if f.NArg() == 0 {
+		switch err := f.Parse(rest); {
+		case errors.Is(err, flag.ErrHelp):
+			return nil, helpError{f.Name()}
+		case err != nil:
+			return nil, f.wrong("%v", err)
+		case f.NArg() == 0:
 			return words, nil
 		}
 		words, rest = append(words, f.Arg(0)), f.Args()[1:]
 	}
+}
+
+// wants reads the arguments and wants between min and max words. They are not
+// shown when there are others: one may be a token that lacked its quotes.
+func (f flags) wants(args []string, min, max int) ([]string, error) {
+	words, err := f.words(args)
+	switch n := len(words); {
+	case err != nil:
+		return nil, err
+	case (n < min || n > max) && min == max:
+		return nil, f.wrong("%d arguments, want %d", n, min)
+	case n < min || n > max:
+		return nil, f.wrong("%d arguments, want %d or %d", n, min, max)
+	case f.config != nil && *f.config == "":
+		return nil, f.wrong("--config FILE is required")
+	}
+	return words, nil
 }
 
 func options(config string, stderr io.Writer) daemon.Options {
@@ -187,7 +226,7 @@ func reloadOnHangup(ctx context.Context, d *daemon.Daemon, hangups <-chan os.Sig
 func runServe(ctx context.Context, args []string, _, stderr io.Writer) error {
 	f := newFlags("serve", stderr)
 	f.withConfig()
-	if err := f.parse(args, 0, 0); err != nil {
+	if _, err := f.wants(args, 0, 0); err != nil {
 		return err
 	}
 	weight := make([]byte, ballast)
@@ -211,7 +250,7 @@ func serve(ctx context.Context, o daemon.Options) error {
 func runCheck(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f := newFlags("check", stderr)
 	f.withConfig()
-	if err := f.parse(args, 0, 0); err != nil {
+	if _, err := f.wants(args, 0, 0); err != nil {
 		return err
 	}
 	o := options(*f.config, stderr)
@@ -254,22 +293,22 @@ func runExplain(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	method := f.String("method", "GET", "the request's method")
 	var headers headerFlag
 	f.Var(&headers, "header", "a header of the request, repeatable")
-	if err := f.parse(args, 1, 1); err != nil {
+	words, err := f.wants(args, 1, 1)
+	if err != nil {
 		return err
 	}
 	header, err := headers.header()
 	if err != nil {
-		fmt.Fprintf(stderr, "authhost explain: %v\n", err)
-		return errUsage
+		return f.wrong("%v", err)
 	}
 	o := options(*f.config, stderr)
 	o.Log = nil
-	return daemon.Explain(ctx, o, daemon.Question{Method: *method, Header: header, URL: f.Arg(0)}, stdout)
+	return daemon.Explain(ctx, o, daemon.Question{Method: *method, Header: header, URL: words[0]}, stdout)
 }
 
 func runVersion(_ context.Context, args []string, stdout, stderr io.Writer) error {
 	f := newFlags("version", stderr)
-	if err := f.parse(args, 0, 0); err != nil {
+	if _, err := f.wants(args, 0, 0); err != nil {
 		return err
 	}
 	fmt.Fprintf(stdout, "authhost %s\nplugin ABI %d\n%s %s/%s\n", version, daemon.ABIVersion, runtime.Version(), runtime.GOOS, runtime.GOARCH)
@@ -278,12 +317,13 @@ func runVersion(_ context.Context, args []string, stdout, stderr io.Writer) erro
 
 func runDev(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f := newFlags("dev", stderr)
-	if err := f.parse(args, 0, 1); err != nil {
+	words, err := f.wants(args, 0, 1)
+	if err != nil {
 		return err
 	}
 	dir := "plugins"
-	if f.NArg() == 1 {
-		dir = f.Arg(0)
+	if len(words) == 1 {
+		dir = words[0]
 	}
 	env, err := dev.Prepare(ctx, dir, stderr)
 	switch {

@@ -117,12 +117,13 @@ func TestClientRefused(t *testing.T) {
 		{"bob", []string{"users", "show", alice}, "403 Forbidden: not_allowed"},
 		{"bob", []string{"users", "logout", alice}, "403 Forbidden: not_allowed"},
 		{"bob", []string{"sessions", "list", alice}, "403 Forbidden: not_allowed"},
-		{"operator", []string{"users", "logout", alice}, "403 Forbidden: not_allowed"},
-		{"carol", []string{"users", "logout", alice, "--realm", "main"}, "403 Forbidden: not_allowed"},
+		{"operator", []string{"users", "logout", alice}, "403 Forbidden: not_allowed (an operator's token wants --realm R besides)\n"},
+		{"carol", []string{"users", "logout", alice, "--realm", "main"}, "403 Forbidden: not_allowed (--realm wants an operator's token)\n"},
+		{"carol", []string{"plugins", "list"}, "403 Forbidden: not_allowed (an operator's token is wanted)\n"},
 		{"operator", []string{"users", "logout", alice, "--realm", "nowhere"}, "404 Not Found: no_such_realm"},
 		{"operator", []string{"users", "logout", alice, "--realm", "a/b"}, "400 Bad Request: "},
 		{"carol", []string{"users", "show", "usr_x"}, "404 Not Found: no_such_user"},
-		{"stranger", []string{"users", "show", alice}, "401 Unauthorized: unauthenticated"},
+		{"stranger", []string{"users", "show", alice}, "401 Unauthorized: unauthenticated (of --token-file: unknown, expired or ended)\n"},
 		{"two", []string{"users", "show", alice}, "want one token and nothing else"},
 		{"none", []string{"users", "show", alice}, "want one token and nothing else"},
 		{"missing", []string{"users", "show", alice}, "no such file"},
@@ -196,7 +197,7 @@ func TestClientDistrusts(t *testing.T) {
 		"a nasty problem": {func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(403)
 			fmt.Fprint(w, `{"reason":"\u001b]0;x\u0007\r\n"}`)
-		}, exitRefused, regexp.QuoteMeta("403 Forbidden: ?]0;x???\n") + "$"},
+		}, exitRefused, regexp.QuoteMeta("403 Forbidden: ?]0;x??? (an operator's token wants --realm R besides)\n") + "$"},
 	} {
 		server := httptest.NewServer(c.answer)
 		t.Cleanup(server.Close)

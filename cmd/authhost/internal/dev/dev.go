@@ -209,7 +209,7 @@ curl -i -X POST http://%[6]s/v1/login %[5]s
 curl -i -X POST http://%[6]s/v1/logout -H "X-Auth-Token: TOKEN"
 
 Metrics: http://%[7]s/metrics   Configuration: %[8]s
-Save a plugin's source and the next request meets it. Ctrl-C ends all of this.
+Save a plugin's source: it is built, and requests meet it once the log says "plugin loaded". Ctrl-C ends all of this.
 
 `, addr["proxy"], sync, as("viewer"), as("editor"), as("admin"), addr["public"], addr["telemetry"], e.ConfigFile)
 }
