@@ -101,11 +101,14 @@ func newPlugin(_ context.Context, f authorFlags, args []string, stdout io.Writer
 	if err != nil {
 		return err
 	}
-	made, err := source.New(*dir, words[0], *lang)
+	made, install, err := source.New(*dir, words[0], *lang)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(stdout, "%s is made. Next:\n  authhost plugin build %[1]s\n  authhost plugin test %[1]s\n", made)
+	if install != "" {
+		install = "  " + install + "\n"
+	}
+	_, err = fmt.Fprintf(stdout, "%s is made. Next:\n%s  authhost plugin build %[1]s\n  authhost plugin test %[1]s\n", made, install)
 	return err
 }
 

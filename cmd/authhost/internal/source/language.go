@@ -24,6 +24,7 @@ type toolchain struct {
 	programs []string // any of them, the first that is there: a name to be looked up, or a path from the plugin's folder
 	args     []string // of it; OUT is the module, NAME the plugin's name
 	env      []string // besides the environment
+	install  string   // run once after a plugin is made, DIR being its folder; "" if nothing is
 	needed   string   // what to do where the program is missing, or one that it calls
 	lacks    []string // what it says if it lacks something that is needed
 }
@@ -59,6 +60,7 @@ var languages = []Language{
 		tool: toolchain{
 			programs: []string{"sdk/node_modules/.bin/asc", "asc"},
 			args:     []string{"-O3", "--debug", "--use", "abort=sdk/authhost/fail", "-o", "OUT", "NAME.ts"},
+			install:  "npm ci --prefix DIR/sdk",
 			needed:   "Node.js 18 or later and the AssemblyScript compiler are needed: npm ci --prefix sdk, in the plugin's folder",
 			lacks:    []string{"env: 'node'", "env: ‘node’"},
 		},

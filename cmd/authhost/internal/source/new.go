@@ -34,39 +34,40 @@ var pluginName = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 const maxName = 64
 
 // New makes the source of a plugin in the folder dir/name, which must not be
-// there, and returns that folder. It compiles, and passes its cases.
-func New(dir, name, language string) (made string, err error) {
+// there, and returns that folder, with the command that installs its compiler
+// if the SDK brings one. It compiles, and passes its cases.
+func New(dir, name, language string) (made, install string, err error) {
 	lang, err := byName(language)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	if !pluginName.MatchString(name) || len(name) > maxName {
-		return "", fmt.Errorf("%q cannot be a plugin's name: lower-case letters and digits, in words joined by single dashes", name)
+		return "", "", fmt.Errorf("%q cannot be a plugin's name: lower-case letters and digits, in words joined by single dashes", name)
 	}
 	files, err := lang.files(name)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	made = filepath.Join(dir, name)
 	if err := os.MkdirAll(filepath.Dir(made), 0o755); err != nil {
-		return "", err
+		return "", "", err
 	}
 	if err := os.Mkdir(made, 0o755); err != nil {
 		if errors.Is(err, fs.ErrExist) {
-			return "", fmt.Errorf("%s is there already", made)
+			return "", "", fmt.Errorf("%s is there already", made)
 		}
-		return "", err
+		return "", "", err
 	}
 	for _, f := range files {
 		file := filepath.Join(made, filepath.FromSlash(f.Name))
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			return "", err
+			return "", "", err
 		}
 		if err := os.WriteFile(file, f.Data, 0o644); err != nil {
-			return "", err
+			return "", "", err
 		}
 	}
-	return made, nil
+	return made, strings.ReplaceAll(lang.tool.install, "DIR", filepath.ToSlash(made)), nil
 }
 
 // files are those of a new plugin, its SDK among them.
