@@ -58,12 +58,17 @@ func (d *Daemon) loadPlugins(ctx context.Context, c *config.Config, running map[
 			p.Rollout = rollout.New(entry.Name, rollout.Options{Cache: d.compiled, Logger: d.log, Metrics: d.audit, Counts: d.audit, Now: d.now, KV: d.openKV, Sessions: d.attributes(), HTTP: d.fetcher})
 		}
 		var err error
+		before := p.Status()
 		if p.Candidate, err = p.Try(ctx, specOf(c, entry), files.read, false); err != nil {
 			d.refusedPlugin(ctx, p, err)
 		}
 		if p.Version == nil {
 			problems = append(problems, c.Problem(fmt.Sprintf("plugins[%d].%s", i, blamed(entry, err)), err))
 			continue
+		}
+		if now := p.Status(); before != nil && before.State == rollout.Kept && now.State == rollout.Serving {
+			d.log.LogAttrs(ctx, slog.LevelInfo, "plugin no longer refused", slog.String("plugin", entry.Name),
+				slog.Int("generation", now.Serving.Number), slog.String("sha256", now.Serving.SHA256))
 		}
 		next[entry.Name] = p
 	}

@@ -286,6 +286,23 @@ func TestRefusedConfigurationIsUndone(t *testing.T) {
 	}
 }
 
+// Who reads that a plugin was refused also reads when its files are again what
+// serves.
+func TestRefusalIsTakenBackInTheLog(t *testing.T) {
+	d, dir := open(t, "cache: {driver: memory}\nplugins:\n  - {name: gate, module: a.wasm}\n", map[string]string{"a.wasm": gate("1")})
+	var log bytes.Buffer
+	d.log = slog.New(slog.NewJSONHandler(&log, nil))
+	path := filepath.Join(dir, "a.wasm")
+	for _, module := range []string{"no module", gate("1"), gate("1")} {
+		write(t, path, module)
+		d.takeUp(t.Context(), []string{path})
+	}
+	const back = `"msg":"plugin no longer refused","plugin":"gate","generation":1`
+	if said := log.String(); strings.Count(said, `"msg":"plugin refused"`) != 1 || strings.Count(said, back) != 1 || strings.Index(said, back) < strings.Index(said, "plugin refused") {
+		t.Errorf("the log says\n%s", said)
+	}
+}
+
 // A version that is gone back to comes with the headers that it may set: no
 // copy of a client's may survive in their place.
 func TestRollbackBringsItsHeaders(t *testing.T) {
