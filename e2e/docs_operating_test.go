@@ -12,10 +12,10 @@ import (
 )
 
 var (
-	metricName = regexp.MustCompile("`(authhost_[a-z_]+)(?:\\{([a-z,]+)\\})?`")
+	metricName = regexp.MustCompile("`(authhost_[a-z_]+)(?:\\{([a-z0-9,]+)\\})?`")
 	logField   = regexp.MustCompile("`([a-z_]+)`(?: and `([a-z_]+)`)? in the (?:log|answer)|the log's `([a-z_]+)`")
 	sample     = regexp.MustCompile(`(?m)^(authhost_[a-z_]+?)(?:_bucket|_sum|_count)?(?:\{(.*)\})? \S+$`)
-	label      = regexp.MustCompile(`([a-z]+)="`)
+	label      = regexp.MustCompile(`([a-z0-9]+)="`)
 )
 
 // What docs/operating.md says can be seen of a running host, is seen: its
@@ -108,7 +108,7 @@ func TestDocsOperating(t *testing.T) {
 }
 
 // documentedMetrics wants every metric of the page in the body of /metrics,
-// with exactly the labels that the page names.
+// with exactly the labels that the page names, and all of authhost's on the page.
 func documentedMetrics(t *testing.T, text, body string) {
 	t.Helper()
 	seen := map[string][]string{}
@@ -124,9 +124,9 @@ func documentedMetrics(t *testing.T, text, body string) {
 		slices.Sort(seen[m[1]])
 		seen[m[1]] = slices.Compact(seen[m[1]])
 	}
-	documented := 0
+	documented := map[string]bool{}
 	for _, m := range metricName.FindAllStringSubmatch(text, -1) {
-		documented++
+		documented[m[1]] = true
 		var want []string
 		if m[2] != "" {
 			want = strings.Split(m[2], ",")
@@ -136,7 +136,12 @@ func documentedMetrics(t *testing.T, text, body string) {
 			t.Errorf("%s: labels %v, want %v (in /metrics: %v)", m[1], got, want, ok)
 		}
 	}
-	if documented < 8 {
-		t.Errorf("%d metrics found in the page", documented)
+	for name := range seen {
+		if strings.HasPrefix(name, "authhost_") && !documented[name] {
+			t.Errorf("%s is not in the page", name)
+		}
+	}
+	if len(documented) < 8 {
+		t.Errorf("%d metrics found in the page", len(documented))
 	}
 }
