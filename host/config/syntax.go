@@ -12,7 +12,7 @@ var (
 	placedError = regexp.MustCompile(`(?s)^line (\d+): (.*)$`)
 	// parserError is what the YAML library says of tokens in a wrong order.
 	// It counts the lines of these from 0, those of all others from 1.
-	parserError = regexp.MustCompile(`^(did not find expected (<|node content|'-'|key|',')|found (undefined tag handle|duplicate %|incompatible))`)
+	parserError = regexp.MustCompile(`^(did not find expected (<|node content|'-'|key|',')|found (undefined tag handle|duplicate %|incompatible|a tab character))`)
 	anchorError = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
 )
 
@@ -26,6 +26,9 @@ func syntaxProblem(file string, text []byte, err error) *Problem {
 		if parserError.MatchString(p.Text) {
 			p.Line++
 		}
+		if strings.HasPrefix(p.Text, "found ") && indentedByTab(text, p.Line) {
+			p.Text = "a tab: YAML is indented by blanks"
+		}
 		return p
 	}
 	at := unreadable(text)
@@ -36,6 +39,13 @@ func syntaxProblem(file string, text []byte, err error) *Problem {
 		p.Line += bytes.Count(text[:at], []byte("\n"))
 	}
 	return p
+}
+
+// indentedByTab says whether a tab stands before all else on that line, counted
+// from 1.
+func indentedByTab(text []byte, line int) bool {
+	lines := bytes.Split(text, []byte("\n"))
+	return line <= len(lines) && bytes.HasPrefix(bytes.TrimLeft(lines[line-1], " "), []byte("\t"))
 }
 
 // unreadable returns where the first byte stands that no YAML may hold, or -1.
