@@ -19,3 +19,11 @@ func Match(method, path string) (pattern, realm, user, plugin, allow string) {
 	}
 	return pattern, n.realm, n.user, n.plugin, allow
 }
+
+// Endpoints are all that there are, each as "METHOD /path".
+func Endpoints() (all []string) {
+	for _, rt := range append(adminRoutes(), publicRoutes()...) {
+		all = append(all, rt.method+" "+rt.pattern)
+	}
+	return all
+}
