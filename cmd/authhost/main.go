@@ -29,7 +29,7 @@ var version = "devel"
 
 var usage = strings.NewReplacer(
 	"LANGUAGES", strings.Join(source.Names(), ", "),
-	"ADMIN", "--token-file FILE [--server URL] [--output table|json]",
+	"ADMIN", "--token-file FILE [--server http://127.0.0.1:8081] [--output table|json]",
 ).Replace(`usage:
   authhost dev [DIR]                   try it: plugins below DIR (default "plugins") built from source, a demo platform, curl lines
   authhost serve --config FILE         run it
