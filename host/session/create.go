@@ -125,7 +125,9 @@ func (s *Store) create(ctx context.Context, id *host.Identity, t *Token, sess *s
 	if err != nil {
 		return false, err
 	}
-	c.Delete = append(c.Delete, old(all, h, s.o.Now(), wanted)...)
+	for _, f := range old(all, h, s.o.Now(), wanted) {
+		c.If, c.Delete = append(c.If, f), append(c.Delete, f.Name)
+	}
 	displaced := list[:len(list)-len(stay)]
 	if wanted && len(displaced) > 0 {
 		if err := s.ends.add(&c, id.UserID, all, displacement(displaced, sess)); err != nil {
@@ -191,10 +193,11 @@ func (s *Store) seeToItsEnd(ctx context.Context, userID string, deadline int64, 
 // oldMost bounds how much one login cleans up.
 const oldMost = 32
 
-// old names fields that a login may clean up, whatever replica's clock is asked.
+// old returns fields that a login may clean up while they are as they were read,
+// whatever replica's clock is asked.
 // Sessions of whose end somebody is to be told are left to the Sweeper, and so is
 // what could not be read, for it says so.
-func old(all map[string][]byte, h *header, now time.Time, wanted bool) (names []string) {
+func old(all map[string][]byte, h *header, now time.Time, wanted bool) (list []cache.Field) {
 	fields, _ := dead(all, h, now, grace, oldMost)
 	for _, f := range fields {
 		id, ok := strings.CutPrefix(f.Name, attributeField)
@@ -204,10 +207,9 @@ func old(all map[string][]byte, h *header, now time.Time, wanted bool) (names []
 		if f.Name == headerField || isTask(f.Name) || strings.HasPrefix(f.Name, unreadField) || wanted && inForce(h, all[sessionField+id]) {
 			continue
 		}
-		names = append(names, f.Name)
+		list = append(list, f)
 	}
-	slices.Sort(names)
-	return names
+	return list
 }
 
 // newToken makes a token that nobody had before.

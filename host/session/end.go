@@ -71,7 +71,7 @@ func (s *Store) end(ctx context.Context, userID, sessionID string, by ending, lo
 		if err != nil {
 			return false, err
 		}
-		if !look(&r) || r.header == nil && r.session == nil {
+		if !look(&r) {
 			return true, nil
 		}
 		c := cache.Change{If: []cache.Field{{Name: name, Value: r.raw[1]}}}

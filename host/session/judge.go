@@ -193,8 +193,16 @@ func (s *Store) RevokeToken(ctx context.Context, id *host.Identity) error {
 			Put:     []cache.Field{{Name: name, Value: encode(last)}},
 			Expires: time.UnixMilli(last).Add(grace),
 		}
+		if before >= last {
+			return s.change(ctx, id.UserID, c)
+		}
+		// For when it need not be kept any longer: a user who never logs in has
+		// nobody else come to clean up.
+		if _, err := putDue(ctx, s.o.Through, id.UserID, c.Expires); err != nil {
+			return false, unavailable(err)
+		}
 		told := false
-		if wanted && before < last {
+		if wanted {
 			if told, err = s.tokenEnded(&c, id, all); err != nil {
 				return false, err
 			}

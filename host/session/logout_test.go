@@ -390,3 +390,58 @@ func TestLogoutOfTwoJWTsOfOneJTI(t *testing.T) {
 	h.clock.Pass(2 * time.Minute)
 	h.wantRevoked(long, true)
 }
+
+// Who only ever logs single JWTs out does not fill the slot: what revoked one that
+// has ended is swept, an hour later.
+func TestRevocationsAreSwept(t *testing.T) {
+	onReplicas(t, func(t *testing.T, r []*house) {
+		h := r[0]
+		userID := h.jwt("alice", 0).UserID
+		for i := range 48 {
+			id := h.jwt("alice", 20*time.Minute)
+			id.TokenKey = fmt.Sprint("job ", i)
+			if err := h.RevokeToken(t.Context(), id); err != nil {
+				t.Fatal(err)
+			}
+			h.clock.Pass(30 * time.Minute)
+			r[1].sweep()
+			h.wantRevoked(id, false)
+			if n := len(h.fields(userID)); n > 3 {
+				t.Fatalf("after %d logouts the slot holds %d revocations", i+1, n)
+			}
+		}
+		h.clock.Pass(2 * time.Hour)
+		r[1].sweep()
+		if left := h.dueUsers(time.Minute); len(left) != 0 {
+			t.Errorf("still on the due-lists: %v", left)
+		}
+	})
+}
+
+// A login cleans up revocations that are over, but not one that is prolonged
+// while it does.
+func TestLoginRacesProlongedRevocation(t *testing.T) {
+	h := newHouse(t)
+	first := h.jwt("alice", time.Minute)
+	if err := h.RevokeToken(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	h.create(h.other("alice", 100*time.Hour))
+	h.clock.Pass(2 * time.Hour)
+	second := h.jwt("alice", time.Hour)
+	second.TokenKey = first.TokenKey
+	h.spy.beforeChange = func() {
+		if err := h.RevokeToken(t.Context(), second); err != nil {
+			t.Error(err)
+		}
+	}
+	h.create(h.other("alice", time.Hour))
+	h.wantRevoked(second, true)
+}
+
+// other is another JWT of a user's.
+func (h *house) other(subject string, life time.Duration) *host.Identity {
+	id := h.jwt(subject, life)
+	id.TokenKey = "another of " + subject
+	return id
+}

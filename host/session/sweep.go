@@ -147,6 +147,9 @@ func (w *Sweeper) list(ctx context.Context, list int) (users int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	// In another order each time, so that the same few slots that cannot be read
+	// do not keep a round from all others of the list.
+	mathrand.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] })
 	var failed []error
 	for _, member := range members {
 		if ctx.Err() != nil || len(failed) == patience {

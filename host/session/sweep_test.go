@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"slices"
 	"strings"
 	"testing"
@@ -157,6 +158,58 @@ func TestSweeperPanics(t *testing.T) {
 	if n := h.sweep(); n != 1 || left() != 0 {
 		t.Errorf("%d users were looked at again, %d are left", n, left())
 	}
+}
+
+// broken is a driver that cannot read some slots, and gives out users by name
+// where they are due at one moment, as Redis and etcd do.
+type broken struct {
+	cache.Driver
+	slots map[string]bool
+}
+
+func (b *broken) All(ctx context.Context, slot string) (map[string][]byte, error) {
+	if b.slots[slot] {
+		return nil, errors.New("the slot is damaged")
+	}
+	return b.Driver.All(ctx, slot)
+}
+
+func (b *broken) LeaseDue(ctx context.Context, list int, now, until time.Time, most int) ([]string, error) {
+	members, err := b.Driver.LeaseDue(ctx, list, now, until, most)
+	slices.Sort(members)
+	return members, err
+}
+
+// Slots that cannot be read keep nobody else's from being looked at, though they
+// are due on the same list and come first.
+func TestDamagedSlotsHoldUpNobody(t *testing.T) {
+	h := newHouse(t)
+	var users []string // of one due-list
+	for i := 0; len(users) < 8; i++ {
+		id := h.jwt(fmt.Sprint("user", i), time.Hour)
+		if crc32.ChecksumIEEE([]byte(id.UserID))%cache.DueLists == 0 {
+			h.create(id)
+			users = append(users, id.UserID)
+		}
+	}
+	slices.Sort(users)
+	damaged := &broken{Driver: h.memory, slots: map[string]bool{}}
+	for _, userID := range users[:4] {
+		damaged.slots[userID] = true
+	}
+	sweeper := newSweeper(t, damaged, h.clock, nil)
+	h.clock.Pass(time.Hour + 5*time.Second)
+	left := users[4:]
+	for range 50 { // of 61 s: the slots themselves expire after an hour
+		if _, err := sweeper.Round(t.Context()); err == nil {
+			t.Fatal("slots that cannot be read are no failure")
+		}
+		h.clock.Pass(time.Minute + time.Second)
+		if left = slices.DeleteFunc(left, func(id string) bool { return len(h.fields(id)) == 0 }); len(left) == 0 {
+			return
+		}
+	}
+	t.Errorf("%d users were never looked at", len(left))
 }
 
 // If the next look cannot be put on a list, this one is not taken off.

@@ -240,7 +240,7 @@ func TestLogoutOfMadeUpTokens(t *testing.T) {
 			t.Errorf("%s: %s, %v", name, v.Verdict, err)
 		}
 	}
-	if watched.changes != 0 || watched.questions != 2 {
+	if watched.changes != 0 || watched.questions != 3 {
 		t.Errorf("%d changes, %d questions", watched.changes, watched.questions-watched.changes)
 	}
 	h.want(token, host.Valid)
