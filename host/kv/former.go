@@ -14,8 +14,9 @@ import (
 // that are written at once the last one sees the others. Some may be refused
 // so while one place is left for them; never is one too many made.
 
-// orderFor is how long a replica that found every index within its share takes
-// that for granted. While replicas still differ in the bound it may not be so.
+// orderFor is how long a replica takes for granted that every index is within its
+// share, or that one which its bound does not use holds nothing, once it found it
+// so. While replicas still differ in the bound it may not be so.
 const orderFor = 10 * time.Second
 
 func (s *Space) inOrder() bool { return s.now() < s.order.Load() }
@@ -55,6 +56,9 @@ func (s *Space) sum(ctx context.Context, from, to int, sweeps bool) (total int64
 	var counts [mostIndexes]int64
 	var errs [mostIndexes]error
 	for index := from; index < to; index++ {
+		if s.now() < s.empty[index].Load() {
+			continue
+		}
 		all.Go(func() {
 			defer func() {
 				if v := recover(); v != nil { // nobody else would
@@ -77,6 +81,7 @@ func (s *Space) sum(ctx context.Context, from, to int, sweeps bool) (total int64
 }
 
 func (s *Space) count(ctx context.Context, index int, sweeps bool) (n int64, err error) {
+	until := s.now() + orderFor.Milliseconds()
 	err = s.retry(ctx, func() (bool, error) {
 		var soon int64
 		var err error
@@ -85,5 +90,8 @@ func (s *Space) count(ctx context.Context, index int, sweeps bool) (n int64, err
 		}
 		return false, s.sweep(ctx, index, s.now())
 	})
+	if err == nil && n == 0 && s.share(index) == 0 {
+		s.empty[index].Store(until)
+	}
 	return n, err
 }

@@ -180,3 +180,25 @@ func TestRenewedKeysAreCountedAnew(t *testing.T) {
 		t.Errorf("%d of the renewed live", n)
 	}
 }
+
+// While keys of a former bound live, a key more costs a look at the indexes that
+// hold some, and not at all that there may be; from time to time those are looked
+// at too, for another replica may still have the former bound.
+func TestKeyBesideFormerOnes(t *testing.T) {
+	e := newEra(t)
+	e.make(e.bound(200), "old", 100, time.Hour) // in 4 indexes
+	s := e.bound(120)                           // of which it has 2
+	e.make(s, "first", 1, 2*time.Hour)
+	before := e.d.asked.Load()
+	if made := e.make(s, "new", 5, 2*time.Hour); made != 5 {
+		t.Fatalf("%d were made", made)
+	}
+	if n := e.d.asked.Load() - before; n > 5*15 {
+		t.Errorf("the cache was asked %d times for 5 keys", n)
+	}
+	e.make(e.bound(1000), "elsewhere", 50, 2*time.Hour) // in 16
+	e.clock.Pass(11 * time.Second)
+	if made := e.make(s, "more", 1, time.Hour); made != 0 {
+		t.Error("a key was made past the bound")
+	}
+}

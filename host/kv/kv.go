@@ -34,6 +34,7 @@ type Space struct {
 	// Until when, in milliseconds since 1970, a place is looked for in one index,
 	// or in none at all; and every index is known to have its share at most.
 	full, over, order atomic.Int64
+	empty             [mostIndexes]atomic.Int64 // and each that the bound does not use, to hold nothing
 }
 
 const (
