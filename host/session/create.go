@@ -105,11 +105,11 @@ func (s *Store) create(ctx context.Context, id *host.Identity, t *Token, sess *s
 	h.Logins++ // so that logins do not overlook one another
 	sess.Generation = h.Generation
 	name := sessionField + t.SessionID
-	c := cache.Change{
+	c := telling{Change: cache.Change{
 		If:      []cache.Field{{Name: headerField, Value: all[headerField]}, {Name: own, Value: all[own]}, {Name: name}},
 		Put:     []cache.Field{{Name: headerField, Value: encode(h)}, {Name: name, Value: encode(sess)}},
 		Expires: time.UnixMilli(sess.Absolute).Add(grace),
-	}
+	}}
 	if len(attributes) > 0 {
 		c.Put = append(c.Put, cache.Field{Name: attributeField + t.SessionID, Value: encode(attributes)})
 	}
@@ -121,7 +121,7 @@ func (s *Store) create(ctx context.Context, id *host.Identity, t *Token, sess *s
 	if wanted { // its end is told though no sweeper comes for days
 		c.Expires = time.UnixMilli(sess.Absolute).Add(keepWaiting)
 	}
-	stay, err := s.makeRoom(list, &c)
+	stay, err := s.makeRoom(list, &c.Change)
 	if err != nil {
 		return false, err
 	}
@@ -134,14 +134,15 @@ func (s *Store) create(ctx context.Context, id *host.Identity, t *Token, sess *s
 			return false, unavailable(err)
 		}
 	}
-	at, err := s.seeToItsEnd(ctx, id.UserID, sess.deadline(), stay, &c)
+	at, err := s.seeToItsEnd(ctx, id.UserID, sess.deadline(), stay, &c.Change)
 	if err == nil && wanted && len(displaced) > 0 {
 		at, err = putDue(ctx, s.o.Through, id.UserID, s.o.Now())
 	}
 	if err != nil {
 		return false, unavailable(err)
 	}
-	applied, err := s.changeDue(ctx, id.UserID, c, at)
+	applied, err := s.changeDue(ctx, id.UserID, c.Change, at)
+	c.made(applied, err)
 	if applied && wanted && len(displaced) > 0 {
 		s.ends.nudge(id.UserID)
 	}

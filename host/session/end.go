@@ -74,7 +74,7 @@ func (s *Store) end(ctx context.Context, userID, sessionID string, by ending, lo
 		if !look(&r) {
 			return true, nil
 		}
-		c := cache.Change{If: []cache.Field{{Name: name, Value: r.raw[1]}}}
+		c := telling{Change: cache.Change{If: []cache.Field{{Name: name, Value: r.raw[1]}}}}
 		if r.session != nil {
 			c.Delete = []string{name, attributeField + sessionID}
 		}
@@ -146,7 +146,7 @@ func (s *Store) changeHeader(ctx context.Context, userID string, expires time.Ti
 		if err != nil {
 			return false, err
 		}
-		c := cache.Change{If: []cache.Field{{Name: headerField, Value: all[headerField]}}, Expires: expires}
+		c := telling{Change: cache.Change{If: []cache.Field{{Name: headerField, Value: all[headerField]}}, Expires: expires}}
 		h, err := decodeHeader(all[headerField])
 		if err != nil {
 			return false, unavailable(err)

@@ -115,17 +115,34 @@ func (k *chronicle) nudge(userID string) {
 	}
 }
 
+// telling is a change of a slot that may tell of ends of access, with what the log
+// is to say of it.
+type telling struct {
+	cache.Change
+	said []func()
+}
+
+// made writes to the log what it is to say of the change, once that was made or,
+// after an error, may have been.
+func (c *telling) made(applied bool, err error) {
+	if applied || err != nil {
+		for _, say := range c.said {
+			say()
+		}
+	}
+}
+
 // add makes a change of a slot, which was read as all, write an event too: more
 // than one if it is of more sessions than an event names, of which the others are
 // of sessions alone. With as many as may wait in the slot two are told together.
-func (k *chronicle) add(c *cache.Change, userID string, all map[string][]byte, e *event) error {
+func (k *chronicle) add(c *telling, userID string, all map[string][]byte, e *event) error {
 	for _, part := range e.parts() {
 		write := []*event{part}
-		if waiting, fresh := events(all, c), countEvents(c.Put); len(waiting)+fresh >= maxEvents {
+		if waiting, fresh := events(all, &c.Change), countEvents(c.Put); len(waiting)+fresh >= maxEvents {
 			write = k.makeRoom(c, userID, all, waiting, part)
 		}
 		for _, one := range write {
-			if err := k.put(c, one); err != nil {
+			if err := k.put(&c.Change, one); err != nil {
 				return err
 			}
 		}
@@ -165,7 +182,7 @@ func (k *chronicle) put(c *cache.Change, e *event) error {
 
 // addEnds makes a change that removes the sessions among fields, because their
 // time is over, tell of those that counted until then.
-func (k *chronicle) addEnds(c *cache.Change, userID string, all map[string][]byte, h *header, fields []cache.Field) (some bool, err error) {
+func (k *chronicle) addEnds(c *telling, userID string, all map[string][]byte, h *header, fields []cache.Field) (some bool, err error) {
 	ends := map[string]*event{}
 	for _, f := range fields {
 		id, ok := strings.CutPrefix(f.Name, sessionField)

@@ -119,14 +119,21 @@ func (s *Store) idleTime(sess *session) time.Duration {
 // moveIdle may fail: the deadline as it is stored still holds, and the next
 // request tries again.
 func (s *Store) moveIdle(ctx context.Context, t *Token, sess session, raw []byte, now time.Time) {
+	before := sess.Idle
 	sess.Seen = now.UnixMilli()
 	sess.Idle = min(now.Add(s.idleTime(&sess)).UnixMilli(), sess.Absolute)
-	name := sessionField + t.SessionID
-	applied, err := s.o.Cache.Change(ctx, t.UserID, cache.Change{
-		If:      []cache.Field{{Name: name, Value: raw}},
-		Put:     []cache.Field{{Name: name, Value: encode(&sess)}},
-		Expires: time.UnixMilli(sess.Absolute).Add(grace),
-	})
+	var applied bool
+	var err error
+	if sess.Idle < before { // the realm's idle time was made shorter: nobody would come so soon
+		_, err = putDue(ctx, s.o.Through, t.UserID, time.UnixMilli(sess.Idle))
+	}
+	if name := sessionField + t.SessionID; err == nil {
+		applied, err = s.o.Cache.Change(ctx, t.UserID, cache.Change{
+			If:      []cache.Field{{Name: name, Value: raw}},
+			Put:     []cache.Field{{Name: name, Value: encode(&sess)}},
+			Expires: time.UnixMilli(sess.Absolute).Add(grace),
+		})
+	}
 	if err != nil || !applied {
 		s.o.Logger.LogAttrs(ctx, slog.LevelDebug, "idle deadline not moved", slog.String("session", t.SessionID), slog.Any("error", err))
 	}
@@ -188,13 +195,13 @@ func (s *Store) RevokeToken(ctx context.Context, id *host.Identity) error {
 			return false, unavailable(err)
 		}
 		last := max(before, millis(until)) // two JWTs may share a jti
-		c := cache.Change{
+		c := telling{Change: cache.Change{
 			If:      []cache.Field{{Name: name, Value: all[name]}},
 			Put:     []cache.Field{{Name: name, Value: encode(last)}},
 			Expires: time.UnixMilli(last).Add(grace),
-		}
+		}}
 		if before >= last {
-			return s.change(ctx, id.UserID, c)
+			return s.change(ctx, id.UserID, c.Change)
 		}
 		// For when it need not be kept any longer: a user who never logs in has
 		// nobody else come to clean up.
@@ -214,7 +221,7 @@ func (s *Store) RevokeToken(ctx context.Context, id *host.Identity) error {
 // tokenEnded makes the change that revokes a JWT tell of it, unless it had ended
 // with everything of its user. A header that cannot be read does not say so, and
 // holds up neither the end nor what is told of it.
-func (s *Store) tokenEnded(c *cache.Change, id *host.Identity, all map[string][]byte) (told bool, err error) {
+func (s *Store) tokenEnded(c *telling, id *host.Identity, all map[string][]byte) (told bool, err error) {
 	if h, err := decodeHeader(all[headerField]); err == nil && h != nil && h.revokes(id) {
 		return false, nil
 	}

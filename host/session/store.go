@@ -160,15 +160,16 @@ func (s *Store) changeDue(ctx context.Context, userID string, c cache.Change, at
 
 // changeTold makes a change that ends access. If it tells of that, the user is on
 // a due-list before, and whoever tells is nudged afterwards.
-func (s *Store) changeTold(ctx context.Context, userID string, c cache.Change, told bool) (applied bool, err error) {
+func (s *Store) changeTold(ctx context.Context, userID string, c telling, told bool) (applied bool, err error) {
 	if !told {
-		return s.change(ctx, userID, c)
+		return s.change(ctx, userID, c.Change)
 	}
 	at, err := putDue(ctx, s.o.Through, userID, s.o.Now())
 	if err != nil {
 		return false, unavailable(err)
 	}
-	applied, err = s.changeDue(ctx, userID, c, at)
+	applied, err = s.changeDue(ctx, userID, c.Change, at)
+	c.made(applied, err)
 	if applied && s.ends.wants(userID) {
 		s.ends.nudge(userID)
 	}

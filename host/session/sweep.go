@@ -226,13 +226,13 @@ func (w *Sweeper) sweep(ctx context.Context, userID string) (l look, err error) 
 		if len(fields)+len(found) == 0 {
 			return l, nil
 		}
-		c := cache.Change{If: append(fields, cache.Field{Name: headerField, Value: all[headerField]})}
+		c := telling{Change: cache.Change{If: append(fields, cache.Field{Name: headerField, Value: all[headerField]})}}
 		if len(found) > 0 {
 			until := now.Add(keepWaiting)
 			if _, err := putDue(ctx, w.o.Cache, userID, until); err != nil {
 				return l, err
 			}
-			keepUnread(&c, all, found, until)
+			keepUnread(&c.Change, all, found, until)
 		}
 		for _, f := range fields {
 			c.Delete = append(c.Delete, f.Name)
@@ -246,7 +246,8 @@ func (w *Sweeper) sweep(ctx context.Context, userID string) (l look, err error) 
 		if told {
 			l.task = now.UnixMilli()
 		}
-		applied, err := w.o.Cache.Change(ctx, userID, c)
+		applied, err := w.o.Cache.Change(ctx, userID, c.Change)
+		c.made(applied, err)
 		if err != nil {
 			return l, err
 		}

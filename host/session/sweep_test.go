@@ -276,6 +276,25 @@ func TestSweepOvertakenByLogin(t *testing.T) {
 	}
 }
 
+// A session whose idle time was made shorter has its end found when it is, not
+// when it would have been before.
+func TestShorterIdleTimeIsFound(t *testing.T) {
+	h := newHouse(t)
+	id := h.jwt("alice", 100*time.Hour)
+	token := h.create(id)
+	h.clock.Pass(time.Hour)
+	shorter, err := session.New(session.Options{Realm: realm, Cache: h.spy, Now: h.clock.Now, Idle: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Store = shorter
+	h.want(token, host.Valid)
+	h.clock.Pass(time.Hour + 5*time.Second)
+	if h.sweep() != 1 || len(h.fields(id.UserID)) != 0 {
+		t.Error("its end was not found")
+	}
+}
+
 // A write so slow that the sweeper came before it, and dropped its entry, is
 // found all the same.
 func TestSweepOvertakenBySlowWrite(t *testing.T) {

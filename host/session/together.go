@@ -143,8 +143,8 @@ func countEvents(fields []cache.Field) (n int) {
 
 // makeRoom has two events told together, of those that wait in a slot and one
 // that is to be written, and returns what is to be written now. What is lost by
-// it stands in the log.
-func (k *chronicle) makeRoom(c *cache.Change, userID string, all map[string][]byte, waiting []waitingEvent, e *event) []*event {
+// it will stand in the log.
+func (k *chronicle) makeRoom(c *telling, userID string, all map[string][]byte, waiting []waitingEvent, e *event) []*event {
 	newer, older, lost := closest(append([]waitingEvent{{event: e}}, waiting...), e.At)
 	if newer == nil {
 		return []*event{e}
@@ -159,7 +159,9 @@ func (k *chronicle) makeRoom(c *cache.Change, userID string, all map[string][]by
 		more = append(more, slog.Any("not_named", one.Sessions[n:]))
 		one.Sessions = one.Sessions[:n]
 	}
-	k.logger.LogAttrs(context.Background(), level, "many ends of a user's access wait to be told: two are told together", more...)
+	c.said = append(c.said, func() {
+		k.logger.LogAttrs(context.Background(), level, "many ends of a user's access wait to be told: two are told together", more...)
+	})
 	list := []*event{one, e}
 	for _, w := range []*waitingEvent{newer, older} {
 		if w.name == "" {

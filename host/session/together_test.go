@@ -299,3 +299,36 @@ func TestEndsPastAllBounds(t *testing.T) {
 		t.Errorf("%d sessions named, %d neither named nor in the log", len(named), unsaid)
 	}
 }
+
+// The log says what is told together once it is, and not of a change that was
+// forestalled.
+func TestToldTogetherIsSaidOnce(t *testing.T) {
+	var log bytes.Buffer
+	h := newHouse(t, telling(&teller{}), func(o *session.Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	id := h.jwt("alice", 100*time.Hour)
+	for range maxEvents {
+		if err := h.end(h.create(id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	token, other := h.create(id), ""
+	h.spy.beforeChange = func() { other = h.create(id) }
+	before := h.spy.changes.Load()
+	if err := h.end(token); err != nil {
+		t.Fatal(err)
+	}
+	if n := h.spy.changes.Load() - before; n != 3 {
+		t.Fatalf("%d changes, want one that is forestalled, what forestalls it, and another try", n)
+	}
+	if n := strings.Count(log.String(), "told together"); n != 1 {
+		t.Errorf("said %d times:\n%s", n, &log)
+	}
+	log.Reset()
+	h.spy.loseAck = errDown
+	if err := h.end(other); err == nil {
+		t.Fatal("a lost acknowledgement is none")
+	}
+	if n := strings.Count(log.String(), "told together"); n != 1 {
+		t.Errorf("a change that may have been made is spoken of %d times", n)
+	}
+}
