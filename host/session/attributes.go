@@ -8,26 +8,11 @@ import (
 	"github.com/authhost/authhost/host/cache"
 )
 
-// The bounds on what a session can be told to remember.
-const (
-	MaxAttributes     = host.MaxAttributes
-	MaxAttributeBytes = host.MaxAttributeBytes
-)
-
 // Attributes returns what a live session was told to remember; an empty map if
 // nothing. The error is NotFound when the session does not count.
 func (s *Store) Attributes(ctx context.Context, userID, sessionID string) (map[string]string, error) {
 	_, attributes, err := s.attributes(ctx, userID, sessionID)
 	return attributes, err
-}
-
-// SetAttribute makes a live session remember value under name, as
-// ChangeAttributes does.
-func (s *Store) SetAttribute(ctx context.Context, userID, sessionID, name, value string) error {
-	return s.ChangeAttributes(ctx, userID, sessionID, func(attributes map[string]string) error {
-		attributes[name] = value
-		return nil
-	})
 }
 
 // ChangeAttributes changes what a live session remembers, by compare-and-swap:

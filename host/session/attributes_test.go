@@ -148,10 +148,10 @@ func TestAttributeLimits(t *testing.T) {
 		})
 	}
 	many := map[string]string{}
-	for i := range session.MaxAttributes {
+	for i := range host.MaxAttributes {
 		many[strconv.Itoa(i)] = "v"
 	}
-	large := map[string]string{"name": strings.Repeat("v", session.MaxAttributeBytes-4)}
+	large := map[string]string{"name": strings.Repeat("v", host.MaxAttributeBytes-4)}
 	for _, fits := range []map[string]string{many, large, {}} {
 		if err := set(fits); err != nil {
 			t.Errorf("%d attributes: %v", len(fits), err)

@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"slices"
@@ -83,6 +84,14 @@ func (h *house) ids(userID string) []string {
 		ids = append(ids, i.ID)
 	}
 	return ids
+}
+
+// SetAttribute makes a live session remember value under name.
+func (h *house) SetAttribute(ctx context.Context, userID, sessionID, name, value string) error {
+	return h.ChangeAttributes(ctx, userID, sessionID, func(attributes map[string]string) error {
+		attributes[name] = value
+		return nil
+	})
 }
 
 // fields returns the names of the fields that a slot holds.

@@ -109,7 +109,10 @@ func (l *lane) note(ctx context.Context, f *fate) error {
 	f.told = f.notes + 1
 	t, err := session.ParseToken(f.token)
 	if err == nil {
-		err = l.store.SetAttribute(ctx, t.UserID, t.SessionID, "notes", strconv.Itoa(f.told))
+		err = l.store.ChangeAttributes(ctx, t.UserID, t.SessionID, func(attributes map[string]string) error {
+			attributes["notes"] = strconv.Itoa(f.told)
+			return nil
+		})
 	}
 	if err == nil {
 		f.notes = f.told
