@@ -20,7 +20,7 @@ func (s *Store) Attributes(ctx context.Context, userID, sessionID string) (map[s
 // anew with what somebody else made of them meanwhile. Its error is returned as
 // it is, and nothing is changed. The error is NotFound when the session does
 // not count, Refused when an attribute has no name or they are too many or too
-// large.
+// large, those of the user's other sessions counted too.
 func (s *Store) ChangeAttributes(ctx context.Context, userID, sessionID string, change func(map[string]string) error) error {
 	return s.retry(ctx, userID, func() (bool, error) {
 		r, attributes, err := s.attributes(ctx, userID, sessionID)
@@ -41,11 +41,26 @@ func (s *Store) ChangeAttributes(ctx context.Context, userID, sessionID string, 
 		}
 		if len(attributes) > 0 {
 			c.Put = []cache.Field{{Name: name, Value: encode(attributes)}}
+			if err := s.hasRoom(ctx, userID, len(c.Put[0].Value)-len(r.raw[2])); err != nil {
+				return false, err
+			}
 		} else {
 			c.Delete = []string{name}
 		}
 		return s.change(ctx, userID, c)
 	})
+}
+
+// hasRoom is an error if a slot is not to grow by so many bytes.
+func (s *Store) hasRoom(ctx context.Context, userID string, more int) error {
+	if more <= 0 {
+		return nil
+	}
+	all, err := s.fields(ctx, userID, true)
+	if err == nil && sizeOf(all)+more > maxSlotBytes {
+		err = host.Errorf(host.Refused, "attribute_limit", "the user's sessions have so many attributes that there is no room for %d bytes", more)
+	}
+	return err
 }
 
 // attributes reads those of a live session.

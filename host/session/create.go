@@ -21,8 +21,8 @@ import (
 // own revocation has changed since: a login that races a logout, or another
 // login, is judged anew. The error is Unauthenticated when the credential was
 // revoked or has ended, or its user was deactivated; TooManyRequests
-// (session_limit) when the user has as many sessions as are allowed and none
-// is to make room; Unavailable when the cache cannot tell.
+// (session_limit) when the user has as many sessions as are allowed, or as the
+// slot can hold, and none is to make room; Unavailable when the cache cannot tell.
 //
 // A session ends at the latest when the credential does, unless OutliveToken;
 // an identity without an expiry has none of its own. terms may shorten its
@@ -121,12 +121,20 @@ func (s *Store) create(ctx context.Context, id *host.Identity, t *Token, sess *s
 	if wanted { // its end is told though no sweeper comes for days
 		c.Expires = time.UnixMilli(sess.Absolute).Add(keepWaiting)
 	}
-	stay, err := s.makeRoom(list, &c.Change)
+	over, most := sizeOf(all)-maxLoginBytes, oldMost
+	for _, f := range c.Put {
+		over += len(f.Name) + len(f.Value)
+	}
+	if over > 0 {
+		most = len(all)
+	}
+	for _, f := range old(all, h, s.o.Now(), wanted, most) {
+		c.If, c.Delete = append(c.If, f), append(c.Delete, f.Name)
+		over -= len(f.Name) + len(f.Value)
+	}
+	stay, err := s.makeRoom(list, all, over, &c.Change)
 	if err != nil {
 		return false, err
-	}
-	for _, f := range old(all, h, s.o.Now(), wanted) {
-		c.If, c.Delete = append(c.If, f), append(c.Delete, f.Name)
 	}
 	displaced := list[:len(list)-len(stay)]
 	if wanted && len(displaced) > 0 {
@@ -158,16 +166,22 @@ func displacement(list []entry, by *session) *event {
 	return e
 }
 
-// makeRoom adds to a login what keeps its user within the limit of sessions, or
-// refuses it, and returns those that stay. What expired is not in the list. The
+// makeRoom adds to a login what keeps its user within the limit of sessions, and
+// the slot, which would be so many bytes over, within its own; or refuses it. It
+// returns the sessions that stay. What expired is not in the list. The
 // sessions that must end are conditions of the change: if one was given another
 // id meanwhile they are counted anew.
-func (s *Store) makeRoom(list []entry, c *cache.Change) ([]entry, error) {
-	most := len(list) + 1 - s.o.MaxSessions
-	if s.o.MaxSessions == 0 || most <= 0 {
+func (s *Store) makeRoom(list []entry, all map[string][]byte, over int, c *cache.Change) ([]entry, error) {
+	most := 0
+	for most < len(list) && (over > 0 || s.o.MaxSessions > 0 && len(list)-most >= s.o.MaxSessions) {
+		e := list[most]
+		over -= len(sessionField) + len(e.id) + len(e.raw) + len(all[attributeField+e.id])
+		most++
+	}
+	if most == 0 && over <= 0 {
 		return list, nil
 	}
-	if s.o.WhenFull == Refuse {
+	if s.o.WhenFull == Refuse || over > 0 {
 		return nil, &host.Error{Kind: host.TooManyRequests, Public: "session_limit"}
 	}
 	for _, e := range list[:most] {
@@ -191,15 +205,15 @@ func (s *Store) seeToItsEnd(ctx context.Context, userID string, deadline int64, 
 	return putDue(ctx, s.o.Through, userID, time.UnixMilli(deadline))
 }
 
-// oldMost bounds how much one login cleans up.
+// oldMost bounds how much one login cleans up, unless there is too much.
 const oldMost = 32
 
-// old returns fields that a login may clean up while they are as they were read,
-// whatever replica's clock is asked.
+// old returns fields, not many more than most, that a login may clean up while
+// they are as they were read, whatever replica's clock is asked.
 // Sessions of whose end somebody is to be told are left to the Sweeper, and so is
 // what could not be read, for it says so.
-func old(all map[string][]byte, h *header, now time.Time, wanted bool) (list []cache.Field) {
-	fields, _ := dead(all, h, now, grace, oldMost)
+func old(all map[string][]byte, h *header, now time.Time, wanted bool, most int) (list []cache.Field) {
+	fields, _ := dead(all, h, now, grace, most)
 	for _, f := range fields {
 		id, ok := strings.CutPrefix(f.Name, attributeField)
 		if !ok {

@@ -186,7 +186,7 @@ func (s *Store) RevokeToken(ctx context.Context, id *host.Identity) error {
 	name := revokedField + id.TokenKey
 	wanted := s.ends.wants(id.UserID)
 	return s.retry(ctx, id.UserID, func() (bool, error) {
-		all, err := s.fields(ctx, id.UserID, wanted, name)
+		all, err := s.fields(ctx, id.UserID, true)
 		if err != nil {
 			return false, err
 		}
@@ -202,6 +202,9 @@ func (s *Store) RevokeToken(ctx context.Context, id *host.Identity) error {
 		}}
 		if before >= last {
 			return s.change(ctx, id.UserID, c.Change)
+		}
+		if before == 0 && sizeOf(all) > maxSlotBytes {
+			return false, unavailable(errors.New("so many JWTs of the user were logged out alone that there is no room for another: log the user out everywhere"))
 		}
 		// For when it need not be kept any longer: a user who never logs in has
 		// nobody else come to clean up.

@@ -10,6 +10,25 @@ import (
 	"github.com/authhost/authhost/host/cache"
 )
 
+// What a slot may hold, beside what waits to be told, for a login to add to it, or
+// an attribute or the logout of one JWT. Some drivers write a slot as a whole, and
+// etcd takes 1.5 MiB at a time: whoever logs in or out without end must leave room
+// for what ends it all, and for all that may wait.
+const (
+	maxLoginBytes = 512 << 10 // some 1,800 sessions
+	maxSlotBytes  = 768 << 10
+)
+
+// sizeOf is the size of what a slot holds, beside what waits to be told.
+func sizeOf(all map[string][]byte) (n int) {
+	for name, value := range all {
+		if !isTask(name) {
+			n += len(name) + len(value)
+		}
+	}
+	return n
+}
+
 // entry is one session of a slot, as it was read.
 type entry struct {
 	*session

@@ -425,10 +425,10 @@ func TestSweepIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	kept := h.create(h.jwt("alice", 3*time.Hour))
 	for i := range 4999 {
 		h.set(id.UserID, fmt.Sprintf("s:copy %d", i), ended[0])
 	}
-	kept := h.create(h.jwt("alice", 3*time.Hour))
 	h.clock.Pass(time.Hour + 10*time.Second)
 	h.spy.changes.Store(0)
 	h.sweep()
