@@ -23,7 +23,7 @@ func TestHaltedMasterWakesUp(t *testing.T) {
 	master := redistest.Serve(t, "--repl-diskless-sync-delay", "0")
 	redistest.ReplicaOf(t, master)
 	all := redistest.Sentinels(t, master, 3)
-	d := connect(t, redis.Options{Addrs: all.Addrs(), MasterName: "main", CallTimeout: 3 * time.Second})
+	d := connect(t, redis.Options{Addrs: all.Addrs(), MasterName: "main"})
 	put(t, d, "slot", "1")
 	var wg sync.WaitGroup
 	for range 8 { // as many connections
