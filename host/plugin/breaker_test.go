@@ -82,8 +82,8 @@ func TestRenew(t *testing.T) {
 		t.Fatal("it was not asked")
 	}
 	b.fail(10, 3)
+	atRest(t, b.Plugin)
 	b.Renew()
-	idle(t, b.Plugin, 0)
 	_, before := b.Instances()
 	if b.open() || !b.asked(0) {
 		t.Error("what failed is not forgotten")
@@ -134,7 +134,7 @@ func TestBreaker(t *testing.T) {
 	if !b.open() {
 		t.Fatal("it did not open")
 	}
-	idle(t, b.Plugin, 1)
+	atRest(t, b.Plugin)
 	_, ever := b.Instances()
 	for n := range 20 {
 		if b.asked(n) {

@@ -30,6 +30,17 @@ func idle(t *testing.T, p *plugin.Plugin, want int) {
 	settles(t, 0, func() int { return want - p.Health().Idle })
 }
 
+// atRest waits until whatever is made in the background is there.
+func atRest(t *testing.T, p *plugin.Plugin) {
+	t.Helper()
+	settles(t, 0, func() int {
+		if p.AtRest() {
+			return 0
+		}
+		return 1
+	})
+}
+
 // An instance that was thrown away is replaced without being asked for.
 func TestSpare(t *testing.T) {
 	p := load(t, plugin.Options{Module: hook(base(), "on_authorize", onCue(Op(Unreachable))).Encode(), Limits: plugin.Limits{Instances: 1}})
