@@ -117,6 +117,9 @@ func badFrameCases(t *testing.T) (cases []Case) {
 	}
 	return append(cases,
 		Case{Name: "bad frame: a number of 7 bytes", Hook: "on_authorize", Frame: frame(abi.OnAuthorize, abi.FieldExpires, "1234567"), Fails: true},
+		Case{Name: "bad frame: a number of no bytes", Hook: "on_authorize", Frame: frame(abi.OnAuthorize, abi.FieldExpires, ""), Fails: true},
+		Case{Name: "bad frame: a status of no bytes", Hook: "on_credential", Frame: frame(abi.OnCredential, abi.FieldFetchStatus, ""), Fails: true},
+		Case{Name: "bad frame: a moment of no bytes", Hook: "on_logout", Frame: frame(abi.OnLogout, abi.FieldEnded, ""), Fails: true},
 		Case{Name: "bad frame: of another hook", Hook: "on_credential", Frame: frame(abi.OnAuthorize, abi.FieldMethod, "GET"), Fails: true},
 		Case{Name: "bad frame: a deadline of 4 bytes", Hook: "on_login", Frame: frame(abi.OnLogin, abi.FieldAbsolute, "1234"), Fails: true},
 		Case{Name: "bad frame: sessions cut short", Hook: "on_logout", Frame: frame(abi.OnLogout, abi.FieldSessions, list[:9]), Fails: true},

@@ -199,7 +199,7 @@ AH__STATIC ah_text ah__lazy(uint32_t id) {
 	return value;
 }
 
-// ah__field returns a field's bytes, lazy or not; empty if absent.
+// ah__field returns a field's bytes, lazy or not; empty, and nowhere, if absent.
 AH__STATIC ah_text ah__field(uint32_t id) {
 	const char *frame = ah__buffer;
 	uint32_t at = ah__call.hints[id & 255];
@@ -216,7 +216,7 @@ AH__STATIC ah_text ah__field(uint32_t id) {
 
 AH__STATIC uint64_t ah__number(uint32_t id) {
 	ah_text value = ah__field(id);
-	if (value.length == 0) return 0;
+	if (value.at == 0) return 0;
 	if (value.length != 8) ah__malformed();
 	return ah__u64(value.at);
 }
@@ -506,7 +506,7 @@ typedef struct {
 // are at most 3 fetches for one request, of 5 seconds in all.
 AH__STATIC bool ah_fetched(ah_response *got) {
 	*got = (ah_response){0};
-	if (ah__field(66).length == 0) return false;
+	if (ah__field(66).at == 0) return false;
 	*got = (ah_response){(uint32_t)ah__number(66), ah__field(67), ah__field(69), ah__field(68)};
 	return true;
 }
