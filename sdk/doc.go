@@ -3,7 +3,9 @@
 //
 // A plugin imports one package per hook that it answers, and so declares the
 // hook: [github.com/authhost/authhost/sdk/authorize],
-// [github.com/authhost/authhost/sdk/credential] and
+// [github.com/authhost/authhost/sdk/credential],
+// [github.com/authhost/authhost/sdk/login],
+// [github.com/authhost/authhost/sdk/logout] and
 // [github.com/authhost/authhost/sdk/configure]. It gives each its handler in
 // an init function and is built by
 //

@@ -69,7 +69,7 @@ func (r *Request) Candidates(yield func(Candidate) bool) {
 // Choice is a handler's answer, a plain value. The zero value abstains.
 type Choice struct {
 	code   uint8
-	index  uint16
+	index  uint32
 	reason string
 	fetch  *fetch.Request
 }
@@ -80,7 +80,7 @@ func Abstain() Choice { return Choice{} }
 
 // Try has the host try that candidate next. One that was tried before fails
 // the call.
-func Try(c Candidate) Choice { return Choice{code: guest.CodeYes, index: uint16(c.index)} }
+func Try(c Candidate) Choice { return Choice{code: guest.CodeYes, index: uint32(c.index)} }
 
 // Stop refuses the request with 401, whatever other plugins would say.
 func Stop() Choice { return Choice{code: guest.CodeNo} }

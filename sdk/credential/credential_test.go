@@ -95,6 +95,24 @@ func TestChoices(t *testing.T) {
 	}
 }
 
+// However many there are, the one that was chosen is answered.
+func TestOneOfManyCandidates(t *testing.T) {
+	const index = 1<<16 + 1
+	handle(t, func(r *credential.Request) credential.Choice {
+		return credential.Try(slices.Collect(r.Candidates)[index])
+	})
+	item := "090000000203000001006b0000" // a cookie k, untried
+	var host fakehost.Host
+	n := host.PutFrame(t, fakehost.Frame{
+		Hex:    "0200010014000000" + "200001000000000000000000",
+		Fields: []fakehost.Field{{ID: guest.FieldCandidates, Bytes: &item, Times: index + 1, Lazy: true}},
+	})
+	want := fakehost.Bytes(t, "040000000400000001000100")
+	if got := credential.Serve(n); got != guest.CodeYes|12<<32 || !bytes.Equal(guest.Buffer()[:12], want) {
+		t.Errorf("result %#x, bytes %x, want %x", got, guest.Buffer()[:12], want)
+	}
+}
+
 func TestNoHandler(t *testing.T) {
 	fakehost.Panics(t, func() { credential.Serve(0) })
 }

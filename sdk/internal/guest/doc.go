@@ -7,8 +7,8 @@
 // of their own; all else compiles and is tested natively, where the variable
 // Host stands in for the host.
 //
-// It owns no hook: the packages authorize, credential and configure each
-// export theirs.
+// It owns no hook: the packages authorize, credential, login, logout and
+// configure each export theirs.
 package guest
 
 // Hook numbers.

@@ -301,7 +301,7 @@ func TestGet(t *testing.T) {
 			t.Errorf("value %d is %q, %t", i, got, ok)
 		}
 	}
-	for _, i := range []int{3, -1} {
+	for _, i := range []int{3, -1, 1 << 32} {
 		if got, ok := c.Get(guest.GetHeader, "X-A", i); ok || got != "" {
 			t.Errorf("value %d is %q", i, got)
 		}
