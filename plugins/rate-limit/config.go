@@ -7,7 +7,6 @@ import (
 	"hash/fnv"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/authhost/authhost/plugins/internal/paths"
@@ -46,8 +45,11 @@ func parseConfig(data []byte) (*policy, error) {
 // parseRule reads the i-th rule.
 func parseRule(i int, data []byte) (*rule, error) {
 	r := &rule{}
-	var path, window string
-	err := strict.Object(data, map[string]any{"path": &path, "methods": &r.methods, "by": &r.by, "limit": &r.limit, "window": &window})
+	var (
+		path, window string
+		methods      []string
+	)
+	err := strict.Object(data, map[string]any{"path": &path, "methods": &methods, "by": &r.by, "limit": &r.limit, "window": &window})
 	if err != nil {
 		return nil, err
 	}
@@ -57,13 +59,8 @@ func parseRule(i int, data []byte) (*rule, error) {
 	if r.pattern, err = paths.Parse(path, false); err != nil {
 		return nil, err
 	}
-	if r.methods != nil && len(r.methods) == 0 {
-		return nil, errors.New("methods is empty; leave it out for all methods")
-	}
-	for _, m := range r.methods {
-		if m == "" || strings.ToUpper(m) != m || strings.ContainsAny(m, " *") {
-			return nil, fmt.Errorf("method %.64q is not an upper-case method; leave methods out for all", m)
-		}
+	if r.methods, err = paths.Methods(methods); err != nil {
+		return nil, err
 	}
 	if r.by != byUser && r.by != byClient && r.by != byRealm {
 		return nil, fmt.Errorf("by %.64q is none of user, client, realm", r.by)
@@ -76,15 +73,15 @@ func parseRule(i int, data []byte) (*rule, error) {
 		return nil, fmt.Errorf("window %.64q is not a time of whole seconds, from 1s to 24h", window)
 	}
 	r.window = int64(d / time.Second)
-	r.name = nameOf(path, r)
+	r.name = nameOf(path, methods, r)
 	r.reason = fmt.Sprintf("rules[%d]: %d in %s by %s", i, r.limit, window, r.by)
 	return r, nil
 }
 
 // nameOf tells a rule by what it counts, so that another rule before it, or
 // another limit, leaves its counters as they are.
-func nameOf(path string, r *rule) string {
+func nameOf(path string, methods []string, r *rule) string {
 	h := fnv.New64a()
-	fmt.Fprintf(h, "%q %q %s %d", path, r.methods, r.by, r.window)
+	fmt.Fprintf(h, "%q %q %s %d", path, methods, r.by, r.window)
 	return strconv.FormatUint(h.Sum64(), 36)
 }

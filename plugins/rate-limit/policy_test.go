@@ -92,6 +92,18 @@ func TestLimit(t *testing.T) {
 	}
 }
 
+// What answers GET answers HEAD, too, and does the same work for it.
+func TestGetCoversHead(t *testing.T) {
+	p := parse(t, `{"rules":[{"path":"/export","methods":["GET"],"by":"user","limit":1,"window":"10s"}]}`)
+	var c counters
+	for i, method := range []string{"POST", "OPTIONS", "GET", "HEAD"} {
+		v := p.judge(&call{method: method, path: "/export", user: "usr_a"}, c.add)
+		if limited := v.rule != nil; limited != (i == 3) {
+			t.Errorf("%s: limited %t", method, limited)
+		}
+	}
+}
+
 func TestSubjects(t *testing.T) {
 	for by, want := range map[string][]string{
 		"user":   {"usr_a", "main/192.0.2.1", "main/2001:db8:0:1::", "main/2001:db8:0:1::"},
@@ -144,6 +156,8 @@ func TestConfigRefused(t *testing.T) {
 		`{"rules":[{"path":"a"}]}`:               "does not begin with /",
 		`{"rules":[{"path":"/a","methods":[]}]}`: "methods is empty",
 		`{"rules":[{"path":"/a","methods":["get"]}]}`:                                                                     "is not an upper-case method",
+		`{"rules":[{"path":"/a","methods":["GET,POST"]}]}`:                                                                "is not an upper-case method",
+		`{"rules":[{"path":"/a","methods":["GET\n"]}]}`:                                                                   "is not an upper-case method",
 		`{"rules":[{"path":"/a","by":"ip"}]}`:                                                                             "none of user, client, realm",
 		`{"rules":[{"path":"/a","by":"user"}]}`:                                                                           "limit 0 is not",
 		`{"rules":[{"path":"/a","by":"user","limit":1}]}`:                                                                 "window",

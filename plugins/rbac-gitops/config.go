@@ -67,16 +67,8 @@ func (p *policy) parseRule(i int, data []byte, exact bool) (*rule, error) {
 	if err != nil {
 		return nil, err
 	}
-	if methods != nil && len(methods) == 0 {
-		return nil, errors.New("methods is empty; leave it out for all methods")
-	}
-	for _, m := range methods {
-		if !isMethod(m) {
-			return nil, fmt.Errorf("method %.64q is not an upper-case method; leave methods out for all", m)
-		}
-	}
-	if slices.Contains(methods, "GET") {
-		methods = append(methods, "HEAD")
+	if methods, err = paths.Methods(methods); err != nil {
+		return nil, err
 	}
 	if path == "" {
 		return nil, errors.New("path is missing")
@@ -102,15 +94,4 @@ func (p *policy) parseRule(i int, data []byte, exact bool) (*rule, error) {
 		unknown:   low + ": no known role",
 		anonymous: low + ": anonymous",
 	}, nil
-}
-
-// isMethod says whether s is a token (RFC 9110, section 5.6.2) in upper case,
-// as the host lets no other method through. That "*" is one, too, nobody means.
-func isMethod(s string) bool {
-	for _, c := range []byte(s) {
-		if !('A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
-			return false
-		}
-	}
-	return s != "" && s != "*"
 }

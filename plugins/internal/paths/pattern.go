@@ -1,5 +1,5 @@
-// Package paths is how plugins read path patterns: which requests a rule is for,
-// whatever the upstream's router makes of a path.
+// Package paths is how plugins read path patterns and methods: which requests a
+// rule is for, whatever the upstream's router makes of a path.
 package paths
 
 import (
