@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -40,6 +41,11 @@ func TestPost(t *testing.T) {
 }
 
 func TestConfigRefused(t *testing.T) {
+	many := make([]string, 31)
+	for i := range many {
+		many[i] = fmt.Sprintf(`"X-%d":""`, i)
+	}
+	headers := func(list string) string { return `{"url":"https://a","headers":{` + list + `}}` }
 	for config, want := range map[string]string{
 		`{}`:                        "url is missing",
 		`{"url":"ftp://a"}`:         "url is missing",
@@ -48,9 +54,50 @@ func TestConfigRefused(t *testing.T) {
 		`{"url":"https://a","headers":{"content-type":"a"}}`:    "header Content-Type is set already",
 		`{"url":"https://a","headers":{"idempotency-key":"a"}}`: "set already",
 		`{"url":"https://a","headers":{"X-A":"a\r\nX-B: b"}}`:   "cannot be sent",
+		`{"url":"https://a","secret":""}`:                       "secret is shorter than 32",
+		`{"url":"https://"}`:                                    "url names no host",
+		`{"url":"https:///x"}`:                                  "url names no host",
+		`{"url":"https://?x"}`:                                  "url names no host",
+		`{"url":"https://me:hunter2@a/x"}`:                      "url has a user",
+		`{"url":"https://a/hunter2 x"}`:                         "url has a character",
+		`{"url":"https://a/é"}`:                                 "url has a character",
+		`{"url":"https://a/#x"}`:                                "url has a character",
+		`{"url":"https://a\\b/"}`:                               "url has a character",
+		`{"url":"https://a/` + strings.Repeat("x", 2039) + `"}`: "url is longer than 2048",
+		headers(`"X Source":"a"`):                               "cannot be sent",
+		headers(`"":"a"`):                                       "cannot be sent",
+		headers(`"X-Sóurce":"a"`):                               "cannot be sent",
+		headers(`"` + strings.Repeat("x", 129) + `":""`):        "cannot be sent",
+		headers(`"X-A":"a\u0085"`):                              "cannot be sent",
+		headers(`"X-A":"\u2028"`):                               "cannot be sent",
+		headers(`"X-A":"a","x-a":"b"`):                          "header X-A is there twice",
+		headers(`"host":"b"`):                                   "header Host is not to be set",
+		headers(`"cookie":"b"`):                                 "header Cookie is not to be set",
+		headers(`"transfer-encoding":"chunked"`):                "header Transfer-Encoding is not to be set",
+		headers(strings.Join(many, ",")):                        "more than 30 headers",
+		headers(`"X-A":"` + strings.Repeat("x", 4096) + `"`):    "more than 4096 bytes of headers",
 	} {
 		if _, err := parseConfig([]byte(config)); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v, want %s", config, err, want)
 		}
+	}
+}
+
+// What is just within the bounds is taken, and fits into an answer beside an
+// event that names as many sessions as the host puts into one.
+func TestLongestFits(t *testing.T) {
+	list := []string{fmt.Sprintf(`"X-A":%q`, strings.Repeat("v", 4096-3-29*4))}
+	for i := range 29 {
+		list = append(list, fmt.Sprintf(`"X-%02d":""`, i))
+	}
+	w := parse(t, fmt.Sprintf(`{"url":"https://a/%s","secret":%q,"headers":{%s}}`, strings.Repeat("x", 2048-10), secret, strings.Join(list, ",")))
+	body, headers := w.post(&notice{ID: "evt_" + strings.Repeat("a", 26), Why: "logout_everywhere", What: "user", Realm: strings.Repeat("r", 64), UserID: "usr_" + strings.Repeat("u", 32),
+		Issuer: strings.Repeat("i", 512), Sub: strings.Repeat("s", 255), Sessions: slices.Repeat([]string{"ses_mfrggzdfmztwq"}, 256), By: actor{Rank: "operator", ID: strings.Repeat("o", 64)}})
+	n := len(w.url) + len(body)
+	for _, h := range headers {
+		n += 4 + len(h[0]) + len(h[1])
+	}
+	if len(headers) != 32 || n > 15<<10 {
+		t.Errorf("%d headers, %d bytes", len(headers), n)
 	}
 }
