@@ -16,6 +16,10 @@ var (
 	logField   = regexp.MustCompile("`([a-z_]+)`(?: and `([a-z_]+)`)? in the (?:log|answer)|the log's `([a-z_]+)`")
 	sample     = regexp.MustCompile(`(?m)^(authhost_[a-z_]+?)(?:_bucket|_sum|_count)?(?:\{(.*)\})? \S+$`)
 	label      = regexp.MustCompile(`([a-z0-9]+)="`)
+	alerted    = regexp.MustCompile(`(authhost_[a-z_]+)(?:\{([a-z]+)=)?`)
+	tableRow   = regexp.MustCompile("(?m)^\\| ((?:`[a-z_0-9]+`(?:, )?)+) \\|")
+	quoted     = regexp.MustCompile("`([a-z_0-9]+)`")
+	reasonIn   = regexp.MustCompile(`(?:(?:Public|Reason):? *=? *|refuse\(|host\.Errorf\(host\.\w+, )"([a-z0-9]+(?:_[a-z0-9]+)+)"`)
 )
 
 // What docs/operating.md says can be seen of a running host, is seen: its
@@ -83,6 +87,11 @@ func TestDocsOperating(t *testing.T) {
 	}
 	documentedMetrics(t, text, get(t, h.telemetry+"/metrics").body)
 	log := h.log()
+	for field := range logFields(t) {
+		if !strings.Contains(log, `,"`+field+`":`) {
+			t.Errorf("no line of the log has %s", field)
+		}
+	}
 	found := 0
 	for _, m := range logField.FindAllStringSubmatch(text, -1) {
 		for _, field := range m[1:] {
@@ -136,6 +145,16 @@ func documentedMetrics(t *testing.T, text, body string) {
 			t.Errorf("%s: labels %v, want %v (in /metrics: %v)", m[1], got, want, ok)
 		}
 	}
+	alerts := 0
+	for _, m := range alerted.FindAllStringSubmatch(strings.Join(blocks(t, "docs/operating.md", "yaml"), "\n"), -1) {
+		alerts++
+		if labels, ok := seen[m[1]]; !ok || m[2] != "" && !slices.Contains(labels, m[2]) {
+			t.Errorf("an alert on %s, which has labels %v (in /metrics: %v)", m[0], labels, ok)
+		}
+	}
+	if alerts < 8 {
+		t.Errorf("%d metrics found in the alerts", alerts)
+	}
 	for name := range seen {
 		if strings.HasPrefix(name, "authhost_") && !documented[name] {
 			t.Errorf("%s is not in the page", name)
@@ -143,5 +162,64 @@ func documentedMetrics(t *testing.T, text, body string) {
 	}
 	if len(documented) < 8 {
 		t.Errorf("%d metrics found in the page", len(documented))
+	}
+}
+
+// rowsBelow are the words that begin the rows of the table below a heading of
+// docs/operating.md.
+func rowsBelow(t testing.TB, heading string) map[string]bool {
+	t.Helper()
+	_, section, found := strings.Cut(page(t, "docs/operating.md"), "\n### "+heading+"\n")
+	section, _, _ = strings.Cut(section, "\n#")
+	words := map[string]bool{}
+	for _, row := range tableRow.FindAllStringSubmatch(section, -1) {
+		for _, m := range quoted.FindAllStringSubmatch(row[1], -1) {
+			words[m[1]] = true
+		}
+	}
+	if !found || len(words) < 10 {
+		t.Fatalf("%d rows below %s", len(words), heading)
+	}
+	return words
+}
+
+func documentedReasons(t testing.TB) map[string]bool { t.Helper(); return rowsBelow(t, "Reasons") }
+func logFields(t testing.TB) map[string]bool         { t.Helper(); return rowsBelow(t, "The log") }
+
+// Each reason that the host can answer with has its row, and no row is about
+// another.
+func TestDocsReasons(t *testing.T) {
+	documented := documentedReasons(t)
+	given := map[string]bool{
+		"default_allow": true, "key_limit": true, "attribute_limit": true, // in the text; the others no client is told
+	}
+	for name := range given {
+		documented[name] = true
+	}
+	for _, name := range []string{"denied", "starting", "deactivated_by_operator"} { // of one word, or put together
+		given[name] = true
+	}
+	err := filepath.WalkDir(filepath.Join(root, "host"), func(path string, _ os.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		for _, m := range reasonIn.FindAllStringSubmatch(string(content), -1) {
+			given[m[1]] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range given {
+		if !documented[name] {
+			t.Errorf("%s is not in the page", name)
+		}
+	}
+	for name := range documented {
+		if !given[name] {
+			t.Errorf("the page has %s, which is no reason", name)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -131,7 +132,15 @@ func TestDocsCommands(t *testing.T) {
 			t.Errorf("authhost %s was run %d times", command, ran[command])
 		}
 	}
-	if ran["cache"] < 3 || ran["plugins"] < 4 {
+	for _, unit := range blocks(t, "docs/operating.md", "ini") {
+		command := regexp.MustCompile(`(?m)^ExecStart=\S+/(authhost) (.*)/etc/authhost/(.*)$`).FindStringSubmatch(unit)
+		if command == nil {
+			t.Fatalf("nothing is started by\n%s", unit)
+		}
+		served(t, shell(t, dir, strings.Join(command[1:3], " ")+command[3]))
+		ran["unit"]++
+	}
+	if ran["unit"] != 1 || ran["cache"] < 3 || ran["plugins"] < 4 {
 		t.Errorf("authhost cache was run %d times, plugins %d", ran["cache"], ran["plugins"])
 	}
 }
@@ -215,7 +224,8 @@ var (
 // foreign are words of these pages in the form of a configuration key that
 // belong to somebody else, most of the last to what is told of a plugin.
 var foreign = []string{"authhost_ready", "auth_request", "forward_auth", "rolled_back", "last_error", "last_attempt",
-	"authhost_logout_waiting", "given_up", "too_large", "on_logout", "private"}
+	"authhost_logout_waiting", "given_up", "too_large", "on_logout", "private", "page_token", "out_of_keys",
+	"used_memory", "process_resident_memory_bytes", "bad_signature", "not_yet_valid", "wrong_issuer", "wrong_audience", "default_allow"}
 
 // Every configuration key that a page names is one, by the reference.
 func TestDocsKeysExist(t *testing.T) {
@@ -226,10 +236,14 @@ func TestDocsKeysExist(t *testing.T) {
 	if len(keys) < 60 {
 		t.Fatalf("%d keys in the reference", len(keys))
 	}
+	others := append(slices.Collect(maps.Keys(documentedReasons(t))), foreign...)
+	for field := range logFields(t) {
+		others = append(others, field)
+	}
 	named := 0
 	for _, name := range append([]string{"docs/security.md"}, ownPages...) {
 		for _, m := range keyLike.FindAllStringSubmatch(page(t, name), -1) {
-			if !strings.ContainsAny(m[1], "._") && !strings.Contains(m[0], ": ") || slices.Contains(foreign, m[1]) {
+			if !strings.ContainsAny(m[1], "._") && !strings.Contains(m[0], ": ") || slices.Contains(others, m[1]) {
 				continue
 			}
 			if named++; !slices.ContainsFunc(keys, func(k string) bool { return strings.HasSuffix(k, "."+m[1]) }) {
@@ -239,5 +253,56 @@ func TestDocsKeysExist(t *testing.T) {
 	}
 	if named < 8 {
 		t.Errorf("%d keys found in the pages", named)
+	}
+}
+
+var (
+	heading  = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	anyLink  = regexp.MustCompile(`\]\(([^)\s:#]*)(?:#([^)\s]+))?\)`)
+	codeAt   = regexp.MustCompile("(?ms)^ *```.*?^ *```$")
+	notInURL = regexp.MustCompile(`[^\pL\pN_ -]`)
+)
+
+// anchors are the headings of a page, as links name them.
+func anchors(t testing.TB, name string) map[string]bool {
+	t.Helper()
+	found := map[string]bool{}
+	for _, m := range heading.FindAllStringSubmatch(codeAt.ReplaceAllString(page(t, name), ""), -1) {
+		found[strings.ReplaceAll(notInURL.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-")] = true
+	}
+	return found
+}
+
+// Links between pages lead to a file and a heading that are there.
+func TestDocsLinks(t *testing.T) {
+	var pages []string
+	for _, pattern := range []string{"*.md", "*/*.md", "*/*/*.md"} {
+		found, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages = append(pages, found...)
+	}
+	links := 0
+	for _, path := range pages {
+		name, err := filepath.Rel(root, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range anyLink.FindAllStringSubmatch(codeAt.ReplaceAllString(page(t, name), ""), -1) {
+			links++
+			to := name
+			if m[1] != "" {
+				to = filepath.Join(filepath.Dir(name), m[1])
+			}
+			if _, err := os.Stat(filepath.Join(root, to)); err != nil {
+				t.Errorf("%s: %v", name, err)
+			} else if m[2] != "" && !anchors(t, to)[m[2]] {
+				t.Errorf("%s: %s has no heading #%s", name, to, m[2])
+			}
+		}
+	}
+	if len(pages) < 15 || links < 80 {
+		t.Errorf("%d links found in %d pages", links, len(pages))
 	}
 }

@@ -1,6 +1,6 @@
 // Command authhost runs the host and its tools: dev, serve, check, explain,
-// plugin, cache, users, sessions, plugins and version. It owns flags, signals and exit codes;
-// what the commands do is done by package daemon.
+// plugin, cache, users, sessions, plugins and version. It owns flags, signals and
+// exit codes; what the commands do is done by the packages that it wires.
 //
 // Exit codes: 0 done, 1 refused, 2 wrong usage.
 package main
