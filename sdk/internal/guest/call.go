@@ -1,9 +1,6 @@
 package guest
 
-import (
-	"math"
-	"unsafe"
-)
+import "unsafe"
 
 // Call is one call of a hook. There is one at a time, and one Call for all.
 type Call struct {
@@ -116,7 +113,7 @@ func (c *Call) field(id int) (value string, ok bool) {
 // Get reads what the frame does not hold into the arena. What the arena has no
 // room for is allocated.
 func (c *Call) Get(kind uint32, name string, index int) (value string, ok bool) {
-	if uint64(index) > math.MaxUint32 { // or negative
+	if uint64(index) >= 1<<32 { // or negative
 		return "", false
 	}
 	dst := arena[c.used:]
