@@ -16,8 +16,14 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-// fuzzFuel is what a module made by the fuzzer may use, in units.
-const fuzzFuel = 200_000
+const (
+	// fuzzFuel is what a module made by the fuzzer may use, in units.
+	fuzzFuel = 200_000
+	// fuzzData is how many bytes of an input a module is made of: each costs some
+	// seven of the module, which is compiled three times, and the go command takes
+	// an input that takes ten seconds for one that hangs.
+	fuzzData = 2048
+)
 
 // Whatever is valid stays valid and does the same as long as its fuel lasts,
 // is charged for all that it does, and ends when the fuel does. What is
@@ -52,7 +58,7 @@ func FuzzMeter(f *testing.F) {
 		if data[0] == 0 { // as it is
 			meterAlike(t, config, data, false)
 		} else {
-			g := generator{data: data}
+			g := generator{data: data[:min(len(data), fuzzData)]}
 			meterAlike(t, config, g.module(), true)
 		}
 	})
