@@ -178,6 +178,7 @@ func TestKilledWriters(t *testing.T) {
 			if !maps.EqualFunc(all, state(got), bytes.Equal) {
 				t.Errorf("round %d: %s is not what state %d is", round, slot, got)
 			}
+			acknowledged[slot] = got // the next writer goes on from there, and may be killed before it says so
 		}
 		v, err := d.Get(t.Context(), "shared", "count", "sum")
 		if err != nil {
