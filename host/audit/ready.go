@@ -163,5 +163,5 @@ func (a *Audit) tell(ctx context.Context, now report, changed bool, cause error)
 	if cause != nil {
 		record.AddAttrs(slog.String("cause", hideSecrets(cause.Error())))
 	}
-	_ = a.log.Handle(ctx, record)
+	_ = a.log.Handle(ctx, record) // the log is where a failure would be told
 }

@@ -55,7 +55,7 @@ func (d *Driver) write(ctx context.Context, s script, keys []string, args ...any
 	return s.send(keys, args, func(command []any) (*goredis.Cmd, error) {
 		cmd := once{goredis.NewCmd(ctx, command...)}
 		if d.replica == 0 {
-			_ = d.client.Process(ctx, cmd)
+			_ = d.client.Process(ctx, cmd) // the command holds its own error
 			return cmd.Cmd, cmd.Err()
 		}
 		node, err := d.master(ctx, keys[0])
@@ -71,7 +71,7 @@ func (d *Driver) write(ctx context.Context, s script, keys []string, args ...any
 func (d *Driver) run(ctx context.Context, s script, keys []string, args ...any) (*goredis.Cmd, error) {
 	return s.send(keys, args, func(command []any) (*goredis.Cmd, error) {
 		cmd := once{goredis.NewCmd(ctx, command...)}
-		_ = d.client.Process(ctx, cmd)
+		_ = d.client.Process(ctx, cmd) // the command holds its own error
 		return cmd.Cmd, cmd.Err()
 	})
 }
@@ -97,7 +97,7 @@ func (s script) send(keys []string, args []any, process func(command []any) (*go
 func (d *Driver) andWait(ctx context.Context, node *goredis.Client, cmd once) error {
 	wait := goredis.NewIntCmd(ctx, "wait", d.replica, d.wait.Milliseconds())
 	pipe := node.Pipeline()
-	_ = pipe.Process(ctx, cmd)
+	_ = pipe.Process(ctx, cmd) // is only noted down
 	_ = pipe.Process(ctx, wait)
 	_, _ = pipe.Exec(ctx) // each command holds its own error
 	if err := cmd.Err(); err != nil {
